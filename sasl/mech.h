@@ -1,0 +1,108 @@
+/*
+ * mech.h - what a mechanism is: start, step, free, with the shape of the
+ * ABI's exchange, so that KPOP, PLAIN, GSSAPI and the rest look alike.
+ *
+ * A mechanism calls nobody.  When it needs a password checked, a secret or an
+ * authorisation it says so by STATUS_PENDING and struct mech_ask, and is
+ * resumed with the answer.  plugin/exchange.c is the one place that drives
+ * mechanisms and asks the host.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOP_SASL_MECH_H
+#define KPOP_SASL_MECH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kpop/buf.h"
+#include "kpop/status.h"
+
+/* Writes one log line: level as in the ABI (0 error .. 3 debug), a stable
+ * event id and "key=value ..." without line ends or secrets. */
+typedef void mech_log_fn(void *arg, unsigned level, const char *event,
+                         const char *line);
+
+/* What mechanisms are told of the configuration; lent for their life. */
+struct sasl_settings {
+    const char *hostname;
+    const char *keytab;        /* path */
+    const char *services;      /* "pop pop3" */
+    const char *replay_cache;  /* path of our own file */
+    const char *realms;        /* "" = the default realm */
+    const char *principal_map; /* path or "" */
+    bool allow_weak_enctypes;  /* RC4 and DES service tickets */
+    bool check_addresses;      /* addresses inside tickets */
+};
+
+/* What all mechanisms of a plugin share (contexts of libraries).  Safe for
+ * use by several threads. */
+struct sasl_world;
+
+/* One login attempt. */
+struct mech_peer {
+    const char *address;    /* numeric; "" = unknown */
+    const char *session_id;
+    mech_log_fn *log;
+    void *log_arg;
+};
+
+enum mech_need { MECH_PASSWORD, MECH_SECRET, MECH_AUTHORIZE };
+
+/* What a step that answered STATUS_PENDING needs; lent until resume. */
+struct mech_ask {
+    enum mech_need need;
+    const char *user;         /* PASSWORD, SECRET */
+    const uint8_t *password;  /* PASSWORD */
+    size_t password_len;
+    const char *authcid;      /* AUTHORIZE: members of struct kpop_identity */
+    const char *requested;
+    const char *local;
+};
+
+struct mech {
+    const char *name;
+    /* STATUS_OK, STATUS_NO_MEMORY, STATUS_TEMP. */
+    int (*start)(struct sasl_world *world, const struct mech_peer *peer,
+                 void **state_out);
+    /*
+     * One message of the client (in NULL: none came with the mechanism's
+     * name).  STATUS_CONTINUE with a challenge appended to out, STATUS_OK
+     * (perhaps with final data in out), STATUS_PENDING with *ask filled, or
+     * an error, for which KPOP appends the KRB_ERROR to out.
+     */
+    int (*step)(void *state, const uint8_t *in, size_t in_len, struct buf *out,
+                struct mech_ask *ask);
+    /* The answer to ask: the host's result, and the secret if it was one.
+     * Results as for step. */
+    int (*resume)(void *state, int result, const uint8_t *secret,
+                  size_t secret_len, struct buf *out, struct mech_ask *ask);
+    void (*free)(void *state); /* NULL is allowed; wipes */
+};
+
+/* By name, any case; NULL when there is none. */
+const struct mech *mech_find(const char *name);
+
+/*
+ * STATUS_OK, or STATUS_INVALID / STATUS_NO_MEMORY with a sentence in error.
+ * Opens nothing yet: a process that only passes exchanges on needs no keytab.
+ */
+int sasl_world_new(const struct sasl_settings *settings,
+                   struct sasl_world **world_out, char *error,
+                   size_t error_size) MUST_USE;
+/* Checks what KPOP needs: keytab readable and holding a key of a listed
+ * service, replay cache usable, principal_map well-formed.  The sentence
+ * names the path. */
+int sasl_world_ready(struct sasl_world *world, mech_log_fn *log, void *log_arg,
+                     char *error, size_t error_size) MUST_USE;
+void sasl_world_free(struct sasl_world *world); /* NULL is allowed */
+
+/*
+ * A KRB_ERROR message (RFC 4120 section 5.9.1) for code 0..127 and a text,
+ * appended to out.  Needs no keytab.  STATUS_OK, STATUS_NO_MEMORY.
+ */
+int apreq_refusal(struct sasl_world *world, int code, const char *text,
+                  struct buf *out) MUST_USE;
+
+#endif
