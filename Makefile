@@ -1,0 +1,298 @@
+# Makefile - builds, tests and installs kpop.  GNU make 4.3 or newer.
+#
+#   make            the module, kpopd, kpopctl (into build/)
+#   make demo       a throwaway realm, and mail fetched by Kerberos ticket
+#   make test       no network, no root, installs nothing
+#   make check      installs what is missing, then runs everything
+#
+# Honoured: CC CFLAGS CPPFLAGS LDFLAGS LDLIBS DESTDIR prefix exec_prefix
+# bindir sbindir libdir includedir sysconfdir mandir docdir BUILD V=1 WERROR=1
+# SANITIZE=address,undefined.  CONTRIBUTING.md says where a new file goes:
+# nowhere here, files are found by their folder.
+#
+# SPDX-License-Identifier: MIT
+
+VERSION := 0.1.0
+
+BUILD ?= build
+CFLAGS ?= -O2 -g
+prefix ?= /usr/local
+exec_prefix ?= $(prefix)
+bindir ?= $(exec_prefix)/bin
+sbindir ?= $(exec_prefix)/sbin
+libdir ?= $(exec_prefix)/lib
+includedir ?= $(prefix)/include
+sysconfdir ?= /etc
+mandir ?= $(prefix)/share/man
+docdir ?= $(prefix)/share/doc/kpop
+moduledir = $(libdir)/kpop
+INSTALL ?= install
+PYTHON ?= python3
+KRB5_LIBS ?= -lkrb5
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+V ?= 0
+ifeq ($(V),0)
+quiet = @printf '  %-7s %s\n' $(1) $@;
+else
+quiet =
+endif
+
+# ---------------------------------------------------------------- flags
+
+# What a compiler or linker does not know is left out.
+try = $(shell echo 'int main(void) { return 0; }' | $(CC) $(1) -Werror \
+	-x c -o /dev/null - >/dev/null 2>&1 && echo '$(1)')
+
+warnings := -Wall -Wextra -Wpedantic -Wformat=2 -Wshadow -Wconversion \
+	-Wsign-conversion -Wcast-qual -Wstrict-prototypes \
+	-Wmissing-prototypes -Wswitch-enum -Wvla -Wundef -Wnull-dereference
+
+ifdef SANITIZE
+harden := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+else
+harden := -fstack-protector-strong $(call try,-fstack-clash-protection) \
+	$(call try,-fcf-protection)
+# _FORTIFY_SOURCE wants optimisation, and a packager's own value wins.
+ifeq ($(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
+ifneq ($(filter -O -O1 -O2 -O3 -Os -Og,$(CFLAGS)),)
+harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+endif
+endif
+endif
+
+# -fPIC everywhere: one object serves kpop.so, kpopd and the tests.
+own_cppflags = -I. -D_POSIX_C_SOURCE=200809L -DKPOP_VERSION='"$(VERSION)"' \
+	-DKPOP_MODULE_DIR='"$(moduledir)"' \
+	-DKPOP_SYSCONFDIR='"$(sysconfdir)"'
+own_cflags = -std=c11 -fPIC -fvisibility=hidden $(warnings) \
+	$(if $(WERROR),-Werror) $(harden)
+own_ldflags := -Wl,-z,relro,-z,now -Wl,--as-needed \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE))
+
+compile = $(CC) $(own_cppflags) $(CPPFLAGS) $(own_cflags) $(CFLAGS) \
+	-MMD -MP -c -o $@ $<
+link = $(CC) $(own_cflags) $(CFLAGS) $(own_ldflags) $(LDFLAGS)
+program = -pie -fPIE
+
+# ---------------------------------------------------------------- files
+
+objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
+
+module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c)
+kpopd_objects := $(call objects,plugin/host/kpopd/*.c)
+# What kpopctl shares with kpopd: the settings and the loading of the module.
+kpopctl_objects := $(call objects,plugin/cli/*.c \
+	$(wildcard plugin/host/kpopd/settings.c plugin/host/kpopd/module.c))
+
+programs := $(if $(module_objects),$(BUILD)/kpop.so) \
+	$(if $(wildcard plugin/host/kpopd/main.c),$(BUILD)/kpopd) \
+	$(if $(wildcard plugin/cli/*.c),$(BUILD)/kpopctl) \
+	$(if $(wildcard plugin/host/null.c),$(BUILD)/null-host)
+
+# A file with a main is a test program; one without is linked to all of its
+# folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test.
+has_main := -lE -e '^(int )?main *[(]' -e '^TEST_MAIN *[(]'
+mains = $(if $(wildcard tests/$(1)/*.c),$(shell grep $(has_main) \
+	tests/$(1)/*.c))
+parts = $(call objects,$(filter-out $(call mains,$(1)), \
+	$(wildcard tests/$(1)/*.c)))
+test_programs := $(foreach g,unit dialog abi, \
+	$(patsubst %.c,$(BUILD)/%,$(call mains,$(g))))
+helper_sources := $(filter-out tests/lib/check.c,$(wildcard tests/lib/*.c))
+helpers := $(patsubst %.c,$(BUILD)/%, \
+	$(filter-out tests/lib/preload_%,$(helper_sources))) \
+	$(patsubst %.c,$(BUILD)/%.so, \
+	$(filter tests/lib/preload_%,$(helper_sources)))
+fuzzers := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+check_object := $(call objects,tests/lib/check.c)
+
+# ---------------------------------------------------------------- building
+
+.PHONY: all demo test check check-run check-long check-asan check-valgrind \
+	check-fuzz check-style check-clang bench install uninstall clean \
+	dist test-programs FORCE
+
+all: $(programs)
+
+test-programs: all $(test_programs) $(helpers)
+
+# Other flags than last time: everything is built anew.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" >$@
+$(BUILD)/flags: export FLAGS = $(CC) $(own_cppflags) $(CPPFLAGS) \
+	$(own_cflags) $(CFLAGS) $(own_ldflags) $(LDFLAGS)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,CC)$(compile)
+
+# kpopd alone may use Linux calls; the tests' helpers preload and trace.
+$(BUILD)/plugin/host/kpopd/%.o $(BUILD)/plugin/cli/%.o $(BUILD)/tests/%.o: \
+	own_cppflags += -D_GNU_SOURCE
+
+$(BUILD)/libkpop.a: $(module_objects)
+	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/kpop.so: $(module_objects) $(wildcard plugin/kpop.map)
+	$(call quiet,LINK)$(link) -shared -o $@ $(filter %.o,$^) \
+		$(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^)) \
+		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
+		-Wl,-soname,kpop.so $(KRB5_LIBS) $(LDLIBS)
+comma := ,
+
+$(BUILD)/kpopd: $(kpopd_objects)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
+		$(LDLIBS)
+
+$(BUILD)/kpopctl: $(kpopctl_objects)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
+		$(KRB5_LIBS) $(LDLIBS)
+
+$(BUILD)/null-host: $(BUILD)/plugin/host/null.o
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
+
+own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
+test_libs = -lcunit $(KRB5_LIBS) -ldl -lpthread -lcrypt $(LDLIBS)
+
+define test_group
+$(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
+		$(call parts,$(1)) $(check_object) $(BUILD)/libkpop.a
+	$$(call quiet,LINK)$$(link) $$(program) -o $$@ $$(filter %.o,$$^) \
+		$$(call own_link,$$*.c) $$(filter %.a,$$^) $(test_libs)
+endef
+$(foreach g,unit dialog abi,$(if $(call mains,$(g)), \
+	$(eval $(call test_group,$(g)))))
+
+# Tests of kpopd's own parts see all of it but main().
+$(filter $(BUILD)/tests/unit/kpopd_%,$(test_programs)): \
+	$(filter-out %/main.o,$(kpopd_objects))
+
+$(filter-out %.so,$(helpers)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ \
+		$(call own_link,$*.c) $(KRB5_LIBS) -ldl -lpthread $(LDLIBS)
+
+# Preloaded into programs that are not ours: no sanitizer.
+$(filter %.so,$(helpers)): harden :=
+$(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(CC) $(own_cppflags) -D_GNU_SOURCE $(CPPFLAGS) \
+		-std=c11 -fPIC $(warnings) $(if $(WERROR),-Werror) $(CFLAGS) \
+		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
+
+$(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
+	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(KRB5_LIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---------------------------------------------------------------- testing
+
+# -j unless the caller chose.
+sub_make = $(MAKE) --no-print-directory \
+	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
+
+test: test-programs
+	BUILD=$(BUILD) tests/run unit dialog abi style
+
+demo:
+	packaging/install-packages build demo
+	$(sub_make) test-programs
+	BUILD=$(BUILD) tests/demo
+
+# A second make, because the first one may have run without a compiler.
+check:
+	packaging/install-packages build test check
+	$(sub_make) WERROR=1 check-run
+
+check-run: check-clang
+	$(sub_make) WERROR=1 test-programs
+	BUILD=$(BUILD) tests/run unit dialog abi style lint system
+
+check-clang:
+	$(sub_make) CC=clang WERROR=1 BUILD=build-clang test-programs
+
+# Plain shell, awk, grep and nm first; then clang-tidy, cppcheck, mandoc.
+check-style:
+	packaging/install-packages build test check
+	$(sub_make) all
+	BUILD=$(BUILD) tests/run style lint
+
+check-asan:
+	packaging/install-packages build test check
+	$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
+		CFLAGS='-O1 -g' test-programs
+	BUILD=build-asan tests/run --asan unit dialog abi system
+
+check-valgrind:
+	packaging/install-packages build test check
+	$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
+	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
+
+FUZZ_SECONDS ?= 60
+check-fuzz:
+	packaging/install-packages build check
+	$(sub_make) CC=clang SANITIZE=fuzzer-no-link,address,undefined \
+		BUILD=build-fuzz CFLAGS='-O1 -g' fuzzers
+	BUILD=build-fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
+.PHONY: fuzzers
+fuzzers: $(fuzzers)
+
+check-long:
+	$(MAKE) check
+	$(MAKE) check-asan
+	$(MAKE) check-valgrind
+	$(MAKE) check-fuzz
+
+bench: test-programs
+	BUILD=$(BUILD) tests/bench/run
+
+# ---------------------------------------------------------------- installing
+
+man_pages := $(wildcard packaging/man/*.[1-8])
+
+install: all
+	$(INSTALL) -d $(DESTDIR)$(moduledir) $(DESTDIR)$(bindir) \
+		$(DESTDIR)$(sbindir) $(DESTDIR)$(includedir) \
+		$(DESTDIR)$(libdir)/pkgconfig $(DESTDIR)$(docdir)
+	$(INSTALL) -m 644 $(BUILD)/kpop.so $(DESTDIR)$(moduledir)/
+	$(INSTALL) -m 755 $(BUILD)/kpopd $(DESTDIR)$(sbindir)/
+	$(INSTALL) -m 755 $(BUILD)/kpopctl $(DESTDIR)$(bindir)/
+	$(INSTALL) -m 644 plugin/kpop_plugin.h $(DESTDIR)$(includedir)/
+	sed -e 's|@libdir@|$(libdir)|' -e 's|@includedir@|$(includedir)|' \
+		-e 's|@version@|$(VERSION)|' packaging/kpop.pc.in \
+		>$(DESTDIR)$(libdir)/pkgconfig/kpop.pc
+	$(INSTALL) -m 644 plugin.conf.sample README.md SECURITY.md NEWS \
+		LICENSE plugin/host/null.c $(DESTDIR)$(docdir)/
+	for page in $(man_pages); do \
+		dir=$(DESTDIR)$(mandir)/man$${page##*.}; \
+		$(INSTALL) -d "$$dir" && \
+		$(INSTALL) -m 644 "$$page" "$$dir/" || exit 1; \
+	done
+
+# Configuration, keytabs and mail are never touched.
+uninstall:
+	rm -f $(DESTDIR)$(moduledir)/kpop.so $(DESTDIR)$(sbindir)/kpopd \
+		$(DESTDIR)$(bindir)/kpopctl \
+		$(DESTDIR)$(includedir)/kpop_plugin.h \
+		$(DESTDIR)$(libdir)/pkgconfig/kpop.pc
+	for page in $(man_pages); do \
+		rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; \
+	done
+	for file in plugin.conf.sample README.md SECURITY.md NEWS LICENSE \
+			null.c; do rm -f $(DESTDIR)$(docdir)/$$file; done
+	-rmdir $(DESTDIR)$(moduledir) $(DESTDIR)$(docdir)
+
+clean:
+	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz
+
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=kpop-$(VERSION)/ HEAD \
+		| gzip -9n >$(BUILD)/kpop-$(VERSION).tar.gz
+	@echo $(BUILD)/kpop-$(VERSION).tar.gz
