@@ -1,0 +1,442 @@
+/*
+ * config.c - makes the immutable snapshot that sessions run with, and offers
+ * the configuration part of the ABI.  A snapshot that is wrong in any way is
+ * never put in force; running sessions keep the one they began with.  Runs
+ * with the rights of the host's process; the keytab and the replay cache are
+ * only touched by a host that authenticates itself.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "plugin/config.h"
+
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugin/facts.h"
+#include "plugin/internal.h"
+#include "plugin/log.h"
+#include "plugin/text.h"
+#include "sasl/mech.h"
+
+enum { ERROR_MAX = 1024, HOSTNAME_MAX = 255 };
+
+/* ---- snapshot ---- */
+
+void
+config_hold(struct config *config)
+{
+    (void)atomic_fetch_add(&config->refs, 1);
+}
+
+static void
+fields_free(struct config *config)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        char **field = (char **)(void *)((char *)config + key->field);
+
+        switch (key->key.kind) {
+        case KPOP_KEY_NUMBER:
+        case KPOP_KEY_SECONDS:
+        case KPOP_KEY_YES_NO:
+            break;
+        default:
+            free(*field);
+            break;
+        }
+    }
+}
+
+void
+config_drop(struct config *config)
+{
+    if (config == NULL || atomic_fetch_sub(&config->refs, 1) != 1)
+        return;
+    sasl_world_free(config->world);
+    free(config->listeners);
+    fields_free(config);
+    free(config);
+}
+
+/* One checked text into its field. */
+static int
+field_fill(struct config *config, const struct config_key *key,
+           const char *text)
+{
+    char *field = (char *)config + key->field;
+    char *copy;
+
+    switch (key->key.kind) {
+    case KPOP_KEY_NUMBER:
+    case KPOP_KEY_SECONDS:
+        return key_number(text, strlen(text), key->key.max,
+                          (uint64_t *)(void *)field)
+                   ? STATUS_OK
+                   : STATUS_INVALID;
+    case KPOP_KEY_YES_NO:
+        *(bool *)(void *)field = strcmp(text, "yes") == 0;
+        return STATUS_OK;
+    default:
+        copy = text_copy(text);
+        *(char **)(void *)field = copy;
+        return copy != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+    }
+}
+
+static int
+fields_fill(struct config *config, const struct settings *settings)
+{
+    for (size_t i = 0; i < config_key_count; i++) {
+        int status = field_fill(config, &config_keys[i],
+                                setting_text(&settings->items[i]));
+
+        if (status != STATUS_OK)
+            return status;
+    }
+    return STATUS_OK;
+}
+
+/* The full name of this machine, by the resolver, or what it calls itself. */
+static char *
+hostname_find(void)
+{
+    struct addrinfo hints = { .ai_flags = AI_CANONNAME,
+                              .ai_socktype = SOCK_STREAM };
+    struct addrinfo *list = NULL;
+    char name[HOSTNAME_MAX + 1] = "";
+    char *copy;
+
+    if (gethostname(name, sizeof(name)) != 0 || name[0] == '\0')
+        return text_copy("localhost");
+    name[sizeof(name) - 1] = '\0';
+    if (getaddrinfo(name, NULL, &hints, &list) == 0 && list != NULL
+        && list->ai_canonname != NULL
+        && strchr(list->ai_canonname, '.') != NULL)
+        copy = text_copy(list->ai_canonname);
+    else
+        copy = text_copy(name);
+    if (list != NULL)
+        freeaddrinfo(list);
+    return copy;
+}
+
+static int
+hostname_check(const struct settings *settings, struct config *config,
+               char *error, size_t error_size)
+{
+    const char *p;
+
+    if (config->hostname[0] == '\0') {
+        free(config->hostname);
+        config->hostname = hostname_find();
+        if (config->hostname == NULL)
+            return STATUS_NO_MEMORY;
+    }
+    p = config->hostname + strspn(config->hostname,
+                                  "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789.-_:");
+    if (*p == '\0' && strlen(config->hostname) <= HOSTNAME_MAX)
+        return STATUS_OK;
+    return settings_blame(settings, "hostname",
+                          "a host name is needed, of letters, digits, dots "
+                          "and hyphens", error, error_size);
+}
+
+/* The words of one listen_ key, behind those that are there. */
+static int
+listeners_add(struct config *config, const char *service, const char *words)
+{
+    size_t len;
+
+    while ((words = text_word(words, &len)) != NULL) {
+        size_t n = config->listener_count;
+        struct listener *list = realloc(config->listeners,
+                                        (n + 1) * sizeof(*list));
+
+        if (list == NULL)
+            return STATUS_NO_MEMORY;
+        config->listeners = list;
+        list[n].service = service;
+        if (!key_listen(words, len, list[n].address, &list[n].port))
+            return STATUS_INVALID;
+        config->listener_count = n + 1;
+        words += len;
+    }
+    return STATUS_OK;
+}
+
+/* Which of our paths a sentence of sasl/ is about; the longest one named. */
+static const char *
+key_of_path(const struct config *config, const char *sentence)
+{
+    const struct {
+        const char *name;
+        const char *path;
+    } paths[] = { { "keytab", config->keytab },
+                  { "replay_cache", config->replay_cache },
+                  { "principal_map", config->principal_map } };
+    const char *name = NULL;
+    size_t longest = 0;
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        size_t len = strlen(paths[i].path);
+
+        if (len > longest && strstr(sentence, paths[i].path) != NULL) {
+            longest = len;
+            name = paths[i].name;
+        }
+    }
+    return name;
+}
+
+static void
+world_log(void *arg, unsigned level, const char *event, const char *text)
+{
+    struct log_line line;
+
+    log_start(&line, NULL);
+    log_raw(&line, text);
+    log_write(arg, NULL, level, event, &line);
+}
+
+/*
+ * The Kerberos side.  What needs the keytab is only checked where tickets are
+ * verified: a host with exchange_* alone passes them on, and its process need
+ * not be able to read the keytab.
+ */
+static int
+world_make(const struct kpop_plugin *plugin, struct config *config,
+           char *error, size_t error_size)
+{
+    struct sasl_settings sasl = {
+        .hostname = config->hostname,
+        .keytab = config->keytab,
+        .services = config->services,
+        .replay_cache = config->replay_cache,
+        .realms = config->realms,
+        .principal_map = config->principal_map,
+        .allow_weak_enctypes = config->weak_enctypes,
+        .check_addresses = config->check_addresses,
+    };
+    char why[ERROR_MAX] = "";
+    const char *name;
+    int status;
+
+    status = sasl_world_new(&sasl, &config->world, why, sizeof(why));
+    if (status == STATUS_OK && plugin->host.authorize != NULL
+        && config->listen_kpop[0] != '\0')
+        status = sasl_world_ready(config->world, world_log,
+                                  (void *)(uintptr_t)plugin, why,
+                                  sizeof(why));
+    if (status == STATUS_OK || status == STATUS_NO_MEMORY)
+        return status;
+    name = key_of_path(config, why);
+    if (name != NULL)
+        return settings_blame(&plugin->settings, name, why, error,
+                              error_size);
+    text_say(error, error_size, "%s", why);
+    return STATUS_INVALID;
+}
+
+/* Things that work but surprise. */
+static void
+config_warn(const struct kpop_plugin *plugin, const struct config *config)
+{
+    struct log_line line;
+    char text[ERROR_MAX];
+
+    if (config->idle_timeout < 600) {
+        (void)settings_blame(&plugin->settings, "idle_timeout",
+                             "RFC 1939 demands 600 seconds or more; clients "
+                             "may lose deletions", text, sizeof(text));
+        log_start(&line, NULL);
+        log_text(&line, "problem", text);
+        log_write(plugin, NULL, KPOP_LOG_WARNING, "config.idle_timeout",
+                  &line);
+    }
+    if (config->listen_pop3[0] != '\0'
+        && strcmp(config->plaintext, "always") != 0) {
+        (void)settings_blame(&plugin->settings, "listen_pop3",
+                             "nobody can log in there unless the host does "
+                             "TLS itself, because plaintext is not "
+                             "`always'", text, sizeof(text));
+        log_start(&line, NULL);
+        log_text(&line, "problem", text);
+        log_write(plugin, NULL, KPOP_LOG_WARNING, "config.plaintext", &line);
+    }
+}
+
+int
+config_new(const struct kpop_plugin *plugin, struct config **config_out,
+           char *error, size_t error_size)
+{
+    struct config *config = calloc(1, sizeof(*config));
+    int status;
+
+    text_say(error, error_size, "out of memory");
+    if (config == NULL)
+        return STATUS_NO_MEMORY;
+    atomic_init(&config->refs, 1);
+    status = fields_fill(config, &plugin->settings);
+    if (status == STATUS_OK)
+        status = hostname_check(&plugin->settings, config, error,
+                                error_size);
+    if (status == STATUS_OK)
+        status = listeners_add(config, "kpop", config->listen_kpop);
+    if (status == STATUS_OK)
+        status = listeners_add(config, "pop3", config->listen_pop3);
+    if (status == STATUS_OK)
+        status = world_make(plugin, config, error, error_size);
+    if (status != STATUS_OK) {
+        config_drop(config);
+        return status;
+    }
+    config_warn(plugin, config);
+    text_say(error, error_size, "%s", "");
+    *config_out = config;
+    return STATUS_OK;
+}
+
+bool
+config_allows(const struct config *config, const char *mechanism,
+              const struct kpop_facts *facts)
+{
+    /* USER travels as PLAIN; both show the password to the network. */
+    bool clear = strcmp(mechanism, "USER") == 0
+                 || strcmp(mechanism, "PLAIN") == 0;
+
+    if (!text_has_word(config->mechanisms, mechanism))
+        return false;
+    if (!clear || strcmp(config->plaintext, "always") == 0)
+        return true;
+    return strcmp(config->plaintext, "tls") == 0 && facts_are_secret(facts);
+}
+
+/* ---- the ABI's functions ---- */
+
+int32_t
+kpop_declare(struct kpop_plugin *plugin, const struct kpop_key *key)
+{
+    return settings_declare(&plugin->settings, key);
+}
+
+int32_t
+kpop_set(struct kpop_plugin *plugin, const char *key, const char *value,
+         char *error, size_t error_size)
+{
+    return settings_set(&plugin->settings, key, value, error, error_size);
+}
+
+int32_t
+kpop_load(struct kpop_plugin *plugin, const char *path, char *error,
+          size_t error_size)
+{
+    struct filed *filed = NULL;
+    char *copy;
+    int status;
+
+    status = settings_read(&plugin->settings, path, &filed, error,
+                           error_size);
+    if (status != STATUS_OK)
+        return status;
+    copy = text_copy(path);
+    if (copy == NULL) {
+        text_say(error, error_size, "out of memory");
+        status = STATUS_NO_MEMORY;
+    } else {
+        settings_swap(&plugin->settings, filed);
+        free(plugin->settings.path);
+        plugin->settings.path = copy;
+    }
+    settings_drop(&plugin->settings, filed);
+    return status;
+}
+
+const char *
+kpop_get(struct kpop_plugin *plugin, const char *key)
+{
+    const struct setting *setting = settings_find(&plugin->settings, key);
+
+    return setting != NULL ? setting_text(setting) : NULL;
+}
+
+int32_t
+kpop_blame(struct kpop_plugin *plugin, const char *key, const char *sentence,
+           char *error, size_t error_size)
+{
+    return settings_blame(&plugin->settings, key, sentence, error,
+                          error_size);
+}
+
+struct config *
+plugin_config(struct kpop_plugin *plugin)
+{
+    struct config *config;
+
+    (void)pthread_mutex_lock(&plugin->lock);
+    config = plugin->config;
+    if (config != NULL)
+        config_hold(config);
+    (void)pthread_mutex_unlock(&plugin->lock);
+    return config;
+}
+
+int32_t
+kpop_ready(struct kpop_plugin *plugin, char *error, size_t error_size)
+{
+    struct config *config = NULL;
+    struct config *old;
+    int status = config_new(plugin, &config, error, error_size);
+
+    if (status != STATUS_OK)
+        return status;
+    (void)pthread_mutex_lock(&plugin->lock);
+    old = plugin->config;
+    plugin->config = config;
+    (void)pthread_mutex_unlock(&plugin->lock);
+    config_drop(old);
+    return KPOP_OK;
+}
+
+int32_t
+kpop_service(struct kpop_plugin *plugin, uint32_t i,
+             struct kpop_service *service_out)
+{
+    struct kpop_service full = { 0 };
+    uint32_t size;
+
+    if (plugin->config == NULL || i >= plugin->config->listener_count)
+        return 0;
+    size = service_out->size < sizeof(full) ? service_out->size
+                                            : (uint32_t)sizeof(full);
+    full.size = size;
+    full.port = plugin->config->listeners[i].port;
+    full.name = plugin->config->listeners[i].service;
+    full.address = plugin->config->listeners[i].address;
+    memcpy(service_out, &full, size);
+    return 1;
+}
+
+int32_t
+kpop_reload(struct kpop_plugin *plugin, char *error, size_t error_size)
+{
+    struct filed *filed = NULL;
+    int32_t status;
+
+    if (plugin->settings.path == NULL)
+        return kpop_ready(plugin, error, error_size);
+    status = settings_read(&plugin->settings, plugin->settings.path, &filed,
+                           error, error_size);
+    if (status != STATUS_OK)
+        return status;
+    settings_swap(&plugin->settings, filed);
+    status = kpop_ready(plugin, error, error_size);
+    if (status != KPOP_OK)
+        settings_swap(&plugin->settings, filed); /* as it was */
+    settings_drop(&plugin->settings, filed);
+    return status;
+}

@@ -1,0 +1,130 @@
+/*
+ * facts.c - copies what a host says about a connection, so that a session
+ * never depends on the host's memory nor on the host's version of the struct.
+ * Opens nothing, trusts the host's pointers but not its sizes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "plugin/facts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Members of struct kpop_facts that are text. */
+static const size_t texts[] = {
+    offsetof(struct kpop_facts, service),
+    offsetof(struct kpop_facts, session_id),
+    offsetof(struct kpop_facts, peer_address),
+    offsetof(struct kpop_facts, local_address),
+    offsetof(struct kpop_facts, tls_version),
+    offsetof(struct kpop_facts, tls_cipher),
+    offsetof(struct kpop_facts, tls_server_name),
+    offsetof(struct kpop_facts, binding_type),
+};
+enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
+
+static const char **
+text_at(struct kpop_facts *facts, size_t i)
+{
+    return (const char **)(void *)((char *)facts + texts[i]);
+}
+
+/* The service is one of ours; pop3s makes sense only inside TLS. */
+static bool
+service_is_known(const struct kpop_facts *facts)
+{
+    if (strcmp(facts->service, "pop3s") == 0)
+        return facts_are_secret(facts);
+    return facts_are_kpop(facts) || strcmp(facts->service, "pop3") == 0;
+}
+
+/* Completes *full and adds up the room its texts and bytes need. */
+static int32_t
+facts_measure(struct kpop_facts *full, const char *default_id,
+              size_t *need_out)
+{
+    size_t need = 0;
+
+    for (size_t i = 0; i < TEXTS; i++) {
+        const char **text = text_at(full, i);
+        size_t len;
+
+        if (*text == NULL)
+            *text = "";
+        len = strnlen(*text, FACTS_TEXT_MAX + 1);
+        if (len > FACTS_TEXT_MAX)
+            return KPOP_INVALID;
+        need += len + 1;
+    }
+    if (full->session_id[0] == '\0') {
+        full->session_id = default_id;
+        need += strlen(default_id);
+    }
+    if (full->client_certificate == NULL)
+        full->client_certificate_size = 0;
+    if (full->binding == NULL)
+        full->binding_size = 0;
+    if (full->client_certificate_size > FACTS_BYTES_MAX
+        || full->binding_size > FACTS_BYTES_MAX || !service_is_known(full))
+        return KPOP_INVALID;
+    *need_out = need + full->client_certificate_size + full->binding_size;
+    return KPOP_OK;
+}
+
+/* Copies octets to *at and moves it on. */
+static const void *
+place(char **at, const void *data, size_t size)
+{
+    char *here = *at;
+
+    if (size > 0)
+        memcpy(here, data, size);
+    *at += size;
+    return here;
+}
+
+int32_t
+facts_copy(const struct kpop_facts *facts, const char *default_id,
+           struct kpop_facts **facts_out)
+{
+    struct kpop_facts full = { 0 };
+    struct kpop_facts *copy;
+    size_t need;
+    char *at;
+
+    if (facts == NULL
+        || facts->size < offsetof(struct kpop_facts, session_id))
+        return KPOP_INVALID;
+    memcpy(&full, facts, facts->size < sizeof(full) ? facts->size
+                                                    : sizeof(full));
+    full.size = sizeof(full);
+    if (facts_measure(&full, default_id, &need) != KPOP_OK)
+        return KPOP_INVALID;
+    copy = malloc(sizeof(*copy) + need);
+    if (copy == NULL)
+        return KPOP_NO_MEMORY;
+    *copy = full;
+    at = (char *)(copy + 1);
+    for (size_t i = 0; i < TEXTS; i++) {
+        const char **text = text_at(copy, i);
+
+        *text = place(&at, *text, strlen(*text) + 1);
+    }
+    copy->client_certificate =
+        place(&at, full.client_certificate, full.client_certificate_size);
+    copy->binding = place(&at, full.binding, full.binding_size);
+    *facts_out = copy;
+    return KPOP_OK;
+}
+
+bool
+facts_are_secret(const struct kpop_facts *facts)
+{
+    return facts->ssf > 0 || facts->tls_version[0] != '\0';
+}
+
+bool
+facts_are_kpop(const struct kpop_facts *facts)
+{
+    return strcmp(facts->service, "kpop") == 0;
+}
