@@ -365,6 +365,7 @@ realm_expired()
     while :; do
         realm_port=$(realm_random_port)
         for realm_each in krb5.conf kdc.conf; do
+            # shellcheck disable=SC2153  # from the env file
             sed -e "s/127.0.0.1:$REALM_PORT/127.0.0.1:$realm_port/" \
                 -e "s|FILE:$REALM_DIR/|FILE:$REALM_DIR/past/|" \
                 "$realm_dir/$realm_each" >"$realm_past/$realm_each"
@@ -385,8 +386,8 @@ $(cat "$realm_past/kdc.log" "$realm_past/kdc.log.out")"
         env "LD_PRELOAD=$realm_lib" FAKETIME=-2d NO_FAKE_STAT=1 \
             kvno -q -c "FILE:$realm_cc" "$@"; } || realm_rc=1
     realm_end_kdc "$realm_past/kdc.pid"
-    KRB5_CONFIG=$realm_dir/krb5.conf
-    KRB5_KDC_PROFILE=$realm_dir/kdc.conf
+    export KRB5_CONFIG="$realm_dir/krb5.conf"
+    export KRB5_KDC_PROFILE="$realm_dir/kdc.conf"
     return $realm_rc
 }
 
