@@ -1,0 +1,90 @@
+/*
+ * control.c - the frames between master and children.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/control.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/ipc.h"
+
+size_t
+control_encode(const struct control *control, void *frame, size_t size)
+{
+    struct ipc_writer w;
+
+    ipc_begin(&w, frame, size, (uint32_t)control->type);
+    ipc_put_u64(&w, control->id);
+    ipc_put_u32(&w, (uint32_t)control->pool);
+    ipc_put_u32(&w, control->peer_port);
+    ipc_put_bytes(&w, control->peer.octets, sizeof(control->peer.octets));
+    ipc_put_text(&w, control->service);
+    return ipc_finish(&w);
+}
+
+bool
+control_decode(const void *frame, size_t len, struct control *control_out)
+{
+    struct ipc_reader r;
+    const uint8_t *peer;
+    const char *service;
+    uint32_t pool;
+    size_t peer_len;
+
+    memset(control_out, 0, sizeof(*control_out));
+    if (!ipc_open(&r, frame, len))
+        return false;
+    control_out->id = ipc_get_u64(&r);
+    pool = ipc_get_u32(&r);
+    control_out->peer_port = ipc_get_u32(&r);
+    peer = ipc_get_bytes(&r, sizeof(control_out->peer.octets), &peer_len);
+    service = ipc_get_text(&r, CONTROL_SERVICE_MAX);
+    if (!ipc_done(&r) || r.type < CONTROL_CONNECTION || r.type >= CONTROL_LAST
+        || pool >= POOL_COUNT
+        || peer_len != sizeof(control_out->peer.octets))
+        return false;
+    control_out->type = (enum control_type)r.type;
+    control_out->pool = (enum auth_pool)pool;
+    memcpy(control_out->peer.octets, peer, peer_len);
+    memcpy(control_out->service, service, strlen(service) + 1);
+    return true;
+}
+
+int
+control_send(int fd, const struct control *control, int pass)
+{
+    uint8_t frame[CONTROL_FRAME_MAX];
+    size_t len = control_encode(control, frame, sizeof(frame));
+
+    if (len == 0) {
+        errno = EMSGSIZE;
+        return -1;
+    }
+    return ipc_send(fd, frame, len, pass);
+}
+
+int
+control_recv(int fd, struct control *control_out, int *pass_out)
+{
+    uint8_t frame[CONTROL_FRAME_MAX];
+    int pass = -1;
+    ssize_t len = ipc_recv(fd, frame, sizeof(frame), &pass);
+
+    *pass_out = -1;
+    if (len == 0)
+        return 0;
+    if (len < 0)
+        return errno == ECONNRESET ? 0 : -1;
+    if (!control_decode(frame, (size_t)len, control_out)) {
+        if (pass >= 0)
+            close(pass);
+        errno = EBADMSG;
+        return -1;
+    }
+    *pass_out = pass;
+    return 1;
+}

@@ -1,0 +1,60 @@
+/*
+ * control.h - what master and children tell each other.
+ *
+ * One fixed struct carries all of it; control_encode and control_decode are
+ * the only ones that know the frame.  Descriptors travel beside.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_CONTROL_H
+#define KPOPD_CONTROL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "plugin/host/kpopd/address.h"
+
+/* Which pool of auth processes. */
+enum auth_pool { POOL_KRB, POOL_PASSWORD, POOL_COUNT };
+
+enum control_type {
+    /* master to worker */
+    CONTROL_CONNECTION = 1, /* id, service, peer, port; a socket beside */
+    CONTROL_EVICT,          /* id: goes unless it has logged in */
+    CONTROL_DRAIN,          /* no more will come; end with the last session */
+    CONTROL_STOP,           /* end all sessions gracefully, then yourself */
+    /* master to worker and auth process */
+    CONTROL_CHANNEL,        /* pool; a socket to the other one beside */
+    /* to the master */
+    CONTROL_READY,
+    CONTROL_LOGGED_IN,      /* id */
+    CONTROL_CLOSED,         /* id */
+    CONTROL_LAST
+};
+
+enum { CONTROL_FRAME_MAX = 512, CONTROL_SERVICE_MAX = 31 };
+
+struct control {
+    enum control_type type;
+    uint64_t id;
+    enum auth_pool pool;
+    unsigned peer_port;
+    struct address peer;
+    char service[CONTROL_SERVICE_MAX + 1];
+};
+
+/* The frame's length; 0 when it does not fit. */
+size_t control_encode(const struct control *control, void *frame,
+                      size_t size);
+bool control_decode(const void *frame, size_t len,
+                    struct control *control_out);
+
+/* Sends; 0 or -1 with errno. */
+int control_send(int fd, const struct control *control, int pass);
+/* 1: one came; 0: the other side is gone; -1: nothing now (errno EAGAIN) or
+ * garbage (EBADMSG). */
+int control_recv(int fd, struct control *control_out, int *pass_out);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * permit.c - the table of permit.h.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "plugin/host/kpopd/permit.h"
+
+#include <stddef.h>
+#include <string.h>
+
+static const struct {
+    enum permit_state state;
+    enum auth_request_type type;
+} allowed[] = {
+    { PERMIT_ABSENT, AUTH_START },
+    { PERMIT_CONTINUING, AUTH_STEP },
+    { PERMIT_CONTINUING, AUTH_END },
+    { PERMIT_DECIDED, AUTH_END },
+    /* It had expired: nothing to end, nothing wrong. */
+    { PERMIT_ABSENT, AUTH_END },
+};
+
+static const struct {
+    const char *mechanism;
+    enum auth_pool pool;
+} mechanisms[] = {
+    { "KPOP", POOL_KRB },
+    { "PLAIN", POOL_PASSWORD },
+};
+
+bool
+permit_request(enum permit_state state, enum auth_request_type type)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        if (allowed[i].state == state && allowed[i].type == type)
+            return true;
+    return false;
+}
+
+enum auth_pool
+permit_pool(const char *mechanism)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+        if (strcmp(mechanisms[i].mechanism, mechanism) == 0)
+            return mechanisms[i].pool;
+    return POOL_COUNT;
+}
+
+bool
+permit_mechanism(enum auth_pool pool, const char *mechanism)
+{
+    return pool != POOL_COUNT && permit_pool(mechanism) == pool;
+}
+
+enum permit_state
+permit_after(enum auth_request_type type, int32_t result, unsigned steps)
+{
+    if (type == AUTH_END)
+        return PERMIT_ABSENT;
+    /* A start that failed left nothing behind. */
+    if (type == AUTH_START && result < 0)
+        return PERMIT_ABSENT;
+    if (steps < PERMIT_STEPS_MAX
+        && (result == KPOP_CONTINUE || result == KPOP_TEMP))
+        return PERMIT_CONTINUING;
+    return PERMIT_DECIDED;
+}

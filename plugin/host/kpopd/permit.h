@@ -1,0 +1,38 @@
+/*
+ * permit.h - which request of a worker an auth process allows now.
+ *
+ * As in OpenSSH's monitor: a table, and whatever is not in it is a violation
+ * after which the channel is closed.  The worker faces the network; the auth
+ * process must assume that it says anything.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_PERMIT_H
+#define KPOPD_PERMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/authmsg.h"
+#include "plugin/host/kpopd/control.h"
+
+enum permit_state {
+    PERMIT_ABSENT,     /* no such exchange */
+    PERMIT_CONTINUING, /* a step may come */
+    PERMIT_DECIDED     /* the answer was given; only the end may come */
+};
+
+/* Messages of one exchange; GSSAPI with all its rounds needs fewer. */
+enum { PERMIT_STEPS_MAX = 16 };
+
+bool permit_request(enum permit_state state, enum auth_request_type type);
+/* May this pool run this mechanism? */
+bool permit_mechanism(enum auth_pool pool, const char *mechanism);
+/* The state after a request was answered with result.  A step that failed
+ * for the moment may be asked again. */
+enum permit_state permit_after(enum auth_request_type type, int32_t result,
+                               unsigned steps);
+/* The pool for a mechanism, POOL_COUNT when there is none. */
+enum auth_pool permit_pool(const char *mechanism);
+
+#endif

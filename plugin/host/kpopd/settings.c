@@ -1,0 +1,389 @@
+/*
+ * settings.c - the table of kpopd's keys, and the reading of their values.
+ * It opens nothing but the user database; what the values point to is checked
+ * by config.c, with the rights of those who will use it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/settings.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#define KEY(kind, min, max, name, standard, choices, help)                    \
+    { sizeof(struct kpop_key), (kind), (min), (max), (name), (standard),     \
+      (choices), (help) }
+
+const struct kpop_key kpopd_keys[] = {
+    KEY(KPOP_KEY_TEXT, 0, 0, "store", "", "",
+        "Where the mail is: maildir:PATH, where %u stands for the user and "
+        "%d for the domain behind an @ in the user's name."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "passwords", "", "",
+        "Who checks USER and PASS: file:PATH, a file of user:hash lines "
+        "(hashes of crypt(3)) that only auth_user can read."),
+    KEY(KPOP_KEY_NUMBER, 1, 256, "workers", "", "",
+        "How many processes serve connections; one a processor by default."),
+    KEY(KPOP_KEY_NUMBER, 1, 64, "auth_processes", "", "",
+        "How many processes check tickets, and as many again passwords; one "
+        "a processor by default."),
+    KEY(KPOP_KEY_SECONDS, 1, 300, "auth_timeout", "5", "",
+        "How long one step of a login may take before the client is told to "
+        "try again and the process that hangs is replaced."),
+    KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
+        "A directory of kpopd's own that survives a restart."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
+        "The user of the workers, who owns the mail; needed when kpopd is "
+        "started as root."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "auth_user", "", "",
+        "The user who can read the keytab and the password file, and nobody "
+        "else; needed when kpopd is started as root."),
+    KEY(KPOP_KEY_LIST, 0, 0, "trusted_networks", "", "",
+        "Networks (10.0.0.0/8, 2001:db8::/32) from which "
+        "max_sessions_per_ip does not count."),
+    KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions", "10000", "",
+        "How many connections there may be at all."),
+    KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions_per_ip", "50", "",
+        "How many connections one IPv4 address or IPv6 /64 may have."),
+    KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_unauthenticated", "500", "",
+        "How many connections may be before their login; when one more "
+        "comes, the oldest of them goes."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, "log", "stderr", "stderr syslog",
+        "Where the log lines go."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, "log_level", "info",
+        "error warning info debug", "Which log lines are written."),
+};
+
+const size_t kpopd_key_count = sizeof(kpopd_keys) / sizeof(kpopd_keys[0]);
+
+/* What the readers below share. */
+struct reading {
+    const struct kpop_api *api;
+    struct kpop_plugin *plugin;
+    struct settings *settings;
+    char *error;
+    size_t error_size;
+};
+
+static int32_t
+blame(const struct reading *r, const char *key, const char *sentence)
+{
+    return r->api->blame(r->plugin, key, sentence, r->error, r->error_size);
+}
+
+static int32_t
+no_memory(const struct reading *r)
+{
+    snprintf(r->error, r->error_size, "out of memory");
+    return KPOP_NO_MEMORY;
+}
+
+static const char *
+text_of(const struct reading *r, const char *key)
+{
+    const char *text = r->api->get(r->plugin, key);
+
+    return text != NULL ? text : "";
+}
+
+/* The module has checked digits and range already. */
+static uint64_t
+number_of(const struct reading *r, const char *key, uint64_t otherwise)
+{
+    const char *text = text_of(r, key);
+
+    return text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
+}
+
+int32_t
+settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
+                 char *error, size_t error_size)
+{
+    size_t i;
+    int32_t rc;
+
+    for (i = 0; i < kpopd_key_count; i++) {
+        rc = api->declare(plugin, &kpopd_keys[i]);
+        if (rc != KPOP_OK) {
+            snprintf(error, error_size, "the module refuses the key %s",
+                     kpopd_keys[i].name);
+            return rc;
+        }
+    }
+    return KPOP_OK;
+}
+
+static bool
+has_word(const char *list, const char *word)
+{
+    size_t len = strlen(word);
+
+    while (*list != '\0') {
+        size_t span = strcspn(list, " \t");
+
+        if (span == len && strncasecmp(list, word, len) == 0)
+            return true;
+        list += span;
+        list += strspn(list, " \t");
+    }
+    return false;
+}
+
+static const char mbox_sentence[] =
+    "kpopd serves maildirs only: convert the mailbox (mb2md, or doveadm "
+    "backup with mail_location mbox to maildir), or serve it by Dovecot with "
+    "the package dovecot-kpop";
+
+/* Every % must be %u or %d, and mail of different users must not meet. */
+static const char *
+template_fault(const char *path)
+{
+    bool user = false;
+    size_t i;
+
+    if (path[0] != '/')
+        return "the path after maildir: must begin with /";
+    if (strlen(path) >= PATH_MAX - 2 * KPOP_USER_MAX)
+        return "the path after maildir: is too long";
+    for (i = 0; path[i] != '\0'; i++) {
+        if (path[i] != '%')
+            continue;
+        i++;
+        if (path[i] == 'u')
+            user = true;
+        else if (path[i] != 'd')
+            return "after % only u (user) and d (domain) are known";
+    }
+    return user ? NULL
+                : "the path needs %u, else all users would share a maildrop";
+}
+
+static int32_t
+read_store(const struct reading *r)
+{
+    static const char prefix[] = "maildir:";
+    const char *value = text_of(r, "store");
+    const char *path = value + sizeof(prefix) - 1;
+    const char *fault;
+
+    if (value[0] == '\0')
+        return blame(r, "store", "is needed; write maildir:PATH/%u");
+    if (strncmp(value, "mbox", 4) == 0)
+        return blame(r, "store", mbox_sentence);
+    if (strncmp(value, prefix, sizeof(prefix) - 1) != 0)
+        return blame(r, "store",
+                     "is neither maildir:PATH nor anything kpopd can serve; "
+                     "other formats are served by Dovecot with the package "
+                     "dovecot-kpop");
+    fault = template_fault(path);
+    if (fault != NULL)
+        return blame(r, "store", fault);
+    r->settings->store = strdup(path);
+    return r->settings->store != NULL ? KPOP_OK : no_memory(r);
+}
+
+static int32_t
+read_passwords(const struct reading *r)
+{
+    static const char prefix[] = "file:";
+    const char *value = text_of(r, "passwords");
+
+    if (value[0] == '\0')
+        return KPOP_OK;
+    if (strncmp(value, prefix, sizeof(prefix) - 1) != 0
+        || value[sizeof(prefix) - 1] != '/')
+        return blame(r, "passwords",
+                     "write file:PATH with an absolute path; other sources "
+                     "of passwords are not supported by this version");
+    r->settings->password_file = strdup(value + sizeof(prefix) - 1);
+    return r->settings->password_file != NULL ? KPOP_OK : no_memory(r);
+}
+
+static int32_t
+read_account(const struct reading *r, const char *key, struct account *out)
+{
+    const char *name = text_of(r, key);
+    const struct passwd *entry;
+    char sentence[160];
+
+    if (name[0] == '\0') {
+        if (geteuid() == 0)
+            return blame(r, key,
+                         "is needed, because kpopd was started as root: name "
+                         "a user without rights in run_as and another one in "
+                         "auth_user");
+        return KPOP_OK;
+    }
+    errno = 0;
+    entry = getpwnam(name);
+    if (entry == NULL) {
+        snprintf(sentence, sizeof(sentence), "there is no user %.64s", name);
+        return blame(r, key, sentence);
+    }
+    if (entry->pw_uid == 0)
+        return blame(r, key, "must not be root");
+    out->uid = entry->pw_uid;
+    out->gid = entry->pw_gid;
+    if (geteuid() != 0)
+        return KPOP_OK; /* started as a plain user it runs as that one */
+    out->name = strdup(name);
+    return out->name != NULL ? KPOP_OK : no_memory(r);
+}
+
+static int32_t
+read_accounts(const struct reading *r)
+{
+    struct settings *s = r->settings;
+    int32_t rc = read_account(r, "run_as", &s->run_as);
+
+    if (rc == KPOP_OK)
+        rc = read_account(r, "auth_user", &s->auth_user);
+    if (rc == KPOP_OK && s->auth_user.name != NULL
+        && s->auth_user.uid == s->run_as.uid)
+        return blame(r, "auth_user",
+                     "must be another user than run_as, else the workers "
+                     "could read the keytab");
+    return rc;
+}
+
+static int32_t
+read_networks(const struct reading *r)
+{
+    const char *at = text_of(r, "trusted_networks");
+    struct settings *s = r->settings;
+    char word[ADDRESS_TEXT_MAX];
+    char sentence[160];
+
+    /* No more networks than octets in the text. */
+    s->trusted = calloc(strlen(at) + 1, sizeof(s->trusted[0]));
+    if (s->trusted == NULL)
+        return no_memory(r);
+    for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
+        size_t span = strcspn(at, " \t");
+
+        snprintf(word, sizeof(word), "%.*s",
+                 (int)(span < INT_MAX ? span : INT_MAX), at);
+        if (span >= sizeof(word)
+            || !network_parse(word, &s->trusted[s->trusted_count])) {
+            snprintf(sentence, sizeof(sentence),
+                     "%s is no network such as 10.0.0.0/8 or 2001:db8::/32",
+                     word);
+            return blame(r, "trusted_networks", sentence);
+        }
+        s->trusted_count++;
+        at += span;
+    }
+    return KPOP_OK;
+}
+
+static unsigned
+processors(void)
+{
+    cpu_set_t set;
+    int count = 1;
+
+    if (sched_getaffinity(0, sizeof(set), &set) == 0)
+        count = CPU_COUNT(&set);
+    return count > 0 ? (unsigned)count : 1;
+}
+
+static void
+read_numbers(const struct reading *r)
+{
+    static const char *const words[] = { "error", "warning", "info",
+                                         "debug" };
+    struct settings *s = r->settings;
+    const char *level = text_of(r, "log_level");
+    unsigned cores = processors();
+    uint32_t i;
+
+    s->workers = (unsigned)number_of(r, "workers", cores);
+    s->auth_processes = (unsigned)number_of(r, "auth_processes", cores);
+    s->max_sessions = (uint32_t)number_of(r, "max_sessions", 10000);
+    s->max_sessions_per_ip =
+        (uint32_t)number_of(r, "max_sessions_per_ip", 50);
+    s->max_unauthenticated =
+        (uint32_t)number_of(r, "max_unauthenticated", 500);
+    s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
+    s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
+    s->use_syslog = strcmp(text_of(r, "log"), "syslog") == 0;
+    s->log_level = KPOP_LOG_INFO;
+    for (i = 0; i < 4; i++)
+        if (strcmp(level, words[i]) == 0)
+            s->log_level = i;
+}
+
+/* What kpopd must know of the module's own keys. */
+static int32_t
+read_module_keys(const struct reading *r)
+{
+    struct settings *s = r->settings;
+    const char *plaintext = text_of(r, "plaintext");
+    const char *mechanisms = text_of(r, "mechanisms");
+    struct kpop_service service;
+    uint32_t i;
+
+    s->plaintext = PLAINTEXT_TLS;
+    if (strcmp(plaintext, "always") == 0)
+        s->plaintext = PLAINTEXT_ALWAYS;
+    else if (strcmp(plaintext, "never") == 0)
+        s->plaintext = PLAINTEXT_NEVER;
+    s->user_listed = has_word(mechanisms, "USER");
+    s->plain_listed = has_word(mechanisms, "PLAIN");
+    for (i = 0;; i++) {
+        memset(&service, 0, sizeof(service));
+        service.size = sizeof(service);
+        if (r->api->service(r->plugin, i, &service) != 1)
+            break;
+        if (strcmp(service.name, "kpop") == 0)
+            s->kpop_wanted = true;
+    }
+    s->state_dir = strdup(text_of(r, "state_dir"));
+    s->replay_cache = strdup(text_of(r, "replay_cache"));
+    if (s->state_dir == NULL || s->replay_cache == NULL)
+        return no_memory(r);
+    return KPOP_OK;
+}
+
+int32_t
+settings_read(const struct kpop_api *api, struct kpop_plugin *plugin,
+              struct settings *settings_out, char *error, size_t error_size)
+{
+    struct reading r = { api, plugin, settings_out, error, error_size };
+    int32_t rc;
+
+    memset(settings_out, 0, sizeof(*settings_out));
+    read_numbers(&r);
+    rc = read_store(&r);
+    if (rc == KPOP_OK)
+        rc = read_passwords(&r);
+    if (rc == KPOP_OK)
+        rc = read_accounts(&r);
+    if (rc == KPOP_OK)
+        rc = read_networks(&r);
+    if (rc == KPOP_OK)
+        rc = read_module_keys(&r);
+    if (rc != KPOP_OK)
+        settings_free(settings_out);
+    return rc;
+}
+
+void
+settings_free(struct settings *settings)
+{
+    free(settings->store);
+    free(settings->password_file);
+    free(settings->state_dir);
+    free(settings->replay_cache);
+    free(settings->run_as.name);
+    free(settings->auth_user.name);
+    free(settings->trusted);
+    memset(settings, 0, sizeof(*settings));
+}

@@ -1,0 +1,68 @@
+/*
+ * settings.h - kpopd's own keys of the configuration and their values.
+ *
+ * The module reads the file; the host tells it these keys first, asks for
+ * their texts and makes of them what the processes work with.  A value that
+ * is wrong is answered as "FILE:LINE: key: sentence".
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_SETTINGS_H
+#define KPOPD_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "plugin/host/kpopd/address.h"
+#include "plugin/kpop_plugin.h"
+
+extern const struct kpop_key kpopd_keys[];
+extern const size_t kpopd_key_count;
+
+/* When passwords may be sent. */
+enum plaintext { PLAINTEXT_TLS, PLAINTEXT_ALWAYS, PLAINTEXT_NEVER };
+
+/* A user to become. */
+struct account {
+    char *name; /* NULL: stay who we are */
+    uid_t uid;
+    gid_t gid;
+};
+
+struct settings {
+    char *store;         /* template of the maildir's path; NULL = none */
+    char *password_file; /* NULL = USER/PASS and PLAIN are off */
+    char *state_dir;
+    char *replay_cache;  /* the module's key; its file is made by us */
+    unsigned workers;
+    unsigned auth_processes; /* of each pool */
+    struct account run_as;
+    struct account auth_user;
+    struct network *trusted;
+    size_t trusted_count;
+    uint32_t max_sessions;
+    uint32_t max_sessions_per_ip;
+    uint32_t max_unauthenticated;
+    uint64_t auth_timeout;  /* milliseconds */
+    uint64_t login_timeout; /* milliseconds; the module's key */
+    bool use_syslog;
+    uint32_t log_level;
+    enum plaintext plaintext; /* the module's key */
+    bool user_listed;         /* the module's key mechanisms has USER */
+    bool plain_listed;
+    bool kpop_wanted;         /* a kpop listener is configured */
+};
+
+/* KPOP_OK, or KPOP_INVALID with a sentence. */
+int32_t settings_declare(const struct kpop_api *api,
+                         struct kpop_plugin *plugin, char *error,
+                         size_t error_size);
+/* After load.  On KPOP_OK the caller frees *settings_out. */
+int32_t settings_read(const struct kpop_api *api, struct kpop_plugin *plugin,
+                      struct settings *settings_out, char *error,
+                      size_t error_size);
+void settings_free(struct settings *settings);
+
+#endif
