@@ -1,0 +1,510 @@
+/*
+ * maildir.c - opens, locks, reads and empties a maildir.  Flags are never
+ * set and nothing is ever created in it.  Runs in store threads with the
+ * rights of run_as.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/maildir_list.h"
+
+#define NO_MESSAGE UINT32_MAX
+
+struct maildir {
+    char *path;
+    int fd; /* of the maildir; holds the lock */
+    maildir_count_fn *count_octets;
+    struct maildir_list list;
+    int msg_fd;   /* the message that is being read, or -1 */
+    uint32_t msg; /* which; NO_MESSAGE */
+};
+
+/* What an error of the disk means to the client. */
+static int32_t
+result_of(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return KPOP_GONE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ELOOP:
+    case ENOTDIR:
+    case EISDIR:
+        return KPOP_PERM;
+    case ENOMEM:
+        return KPOP_NO_MEMORY;
+    default:
+        return KPOP_TEMP;
+    }
+}
+
+static void
+log_failure(const struct maildir *maildir, const struct maildir_msg *msg,
+            const char *what, int error)
+{
+    char full[PATH_MAX + NAME_MAX + 8];
+    char quoted[PATH_MAX];
+
+    if (msg != NULL)
+        snprintf(full, sizeof(full), "%s/%s/%s", maildir->path,
+                 maildir_folder_names[msg->folder],
+                 maildir_list_name(&maildir->list, msg));
+    else
+        snprintf(full, sizeof(full), "%s", maildir->path);
+    log_event(KPOP_LOG_ERROR, "store.fail",
+              "path=%s call=%s error=\"%s\"",
+              log_quote(full, quoted, sizeof(quoted)), what,
+              strerror(error));
+}
+
+static void
+log_refused(const char *path, int error)
+{
+    char quoted[PATH_MAX];
+    const char *text = strerror(error);
+
+    if (error == ENOENT)
+        text = "there is no such maildir; create it with new, cur and tmp";
+    else if (error == ENOTDIR)
+        text = "it is no directory; kpopd serves maildirs only";
+    else if (error == ELOOP)
+        text = "it is a symbolic link, which kpopd does not follow";
+    else if (error == EACCES)
+        text = "the user run_as may not read it";
+    log_event(KPOP_LOG_ERROR, "store.fail", "path=%s call=open text=\"%s\"",
+              log_quote(path, quoted, sizeof(quoted)), text);
+}
+
+static int32_t
+lock(struct maildir *maildir)
+{
+    int32_t rc;
+    int error;
+
+    maildir->fd = open(maildir->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW
+                                          | O_NONBLOCK | O_CLOEXEC);
+    if (maildir->fd < 0) {
+        error = errno;
+        log_refused(maildir->path, error);
+        rc = result_of(error);
+        return rc == KPOP_GONE ? KPOP_PERM : rc;
+    }
+    /* On the directory itself: nothing to clean up, and the lock dies with
+     * the process. */
+    if (flock(maildir->fd, LOCK_EX | LOCK_NB) == 0)
+        return KPOP_OK;
+    if (errno == EWOULDBLOCK)
+        return KPOP_IN_USE;
+    log_failure(maildir, NULL, "flock", errno);
+    return KPOP_TEMP;
+}
+
+int32_t
+maildir_open(const char *path, maildir_count_fn *count_fn,
+             struct maildir **maildir_out)
+{
+    struct maildir *maildir = calloc(1, sizeof(*maildir));
+    int32_t rc = KPOP_NO_MEMORY;
+
+    *maildir_out = NULL;
+    if (maildir == NULL)
+        return KPOP_NO_MEMORY;
+    maildir->fd = -1;
+    maildir->msg_fd = -1;
+    maildir->msg = NO_MESSAGE;
+    maildir->count_octets = count_fn;
+    maildir->path = strdup(path);
+    if (maildir->path != NULL)
+        rc = lock(maildir);
+    if (rc == KPOP_OK)
+        rc = maildir_list_read(&maildir->list, maildir->fd, path, true);
+    if (rc != KPOP_OK) {
+        maildir_close(maildir);
+        return rc;
+    }
+    *maildir_out = maildir;
+    return KPOP_OK;
+}
+
+static void
+close_message(struct maildir *maildir)
+{
+    if (maildir->msg_fd >= 0)
+        close(maildir->msg_fd);
+    maildir->msg_fd = -1;
+    maildir->msg = NO_MESSAGE;
+}
+
+void
+maildir_close(struct maildir *maildir)
+{
+    if (maildir == NULL)
+        return;
+    close_message(maildir);
+    if (maildir->fd >= 0)
+        close(maildir->fd);
+    maildir_list_free(&maildir->list);
+    free(maildir->path);
+    free(maildir);
+}
+
+uint32_t
+maildir_count(const struct maildir *maildir)
+{
+    return (uint32_t)maildir->list.count;
+}
+
+void
+maildir_uidl(const struct maildir *maildir, uint32_t msg,
+             char uidl_out[KPOP_UIDL_MAX + 1])
+{
+    maildir_list_uidl(&maildir->list, &maildir->list.msgs[msg], uidl_out);
+}
+
+static int
+open_folder(const struct maildir *maildir, const struct maildir_msg *msg)
+{
+    return openat(maildir->fd, maildir_folder_names[msg->folder],
+                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Descriptor of the message by its present name, or -1 with errno. */
+static int
+open_named(const struct maildir *maildir, const struct maildir_msg *msg)
+{
+    int folder = open_folder(maildir, msg);
+    struct stat st;
+    int error;
+    int fd;
+
+    if (folder < 0)
+        return -1;
+    fd = openat(folder, maildir_list_name(&maildir->list, msg),
+                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    error = errno;
+    close(folder);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    if (fd >= 0) {
+        close(fd);
+        error = EISDIR; /* it was replaced by something odd */
+    }
+    errno = error;
+    return -1;
+}
+
+/* Looks for the present names of all messages.  KPOP_OK or an error. */
+static int32_t
+follow_names(struct maildir *maildir)
+{
+    struct maildir_list present;
+    int32_t rc = maildir_list_read(&present, maildir->fd, maildir->path,
+                                   false);
+
+    if (rc != KPOP_OK)
+        return rc;
+    if (maildir_list_follow(&maildir->list, &present) != 0)
+        rc = KPOP_NO_MEMORY;
+    maildir_list_free(&present);
+    return rc;
+}
+
+/* Opens a message, following it when it was renamed. */
+static int32_t
+open_message(struct maildir *maildir, uint32_t number)
+{
+    struct maildir_msg *msg = &maildir->list.msgs[number];
+    int tries;
+    int32_t rc;
+    int error;
+    int fd;
+
+    if (maildir->msg == number && maildir->msg_fd >= 0)
+        return KPOP_OK;
+    close_message(maildir);
+    /* readdir may miss what is renamed while it runs: look twice. */
+    for (tries = 0;; tries++) {
+        if (msg->gone && tries == 0)
+            return KPOP_GONE;
+        fd = msg->gone ? -1 : open_named(maildir, msg);
+        error = msg->gone ? ENOENT : errno;
+        if (fd >= 0 || error != ENOENT || tries == 2)
+            break;
+        rc = follow_names(maildir);
+        if (rc != KPOP_OK)
+            return rc;
+    }
+    if (fd < 0) {
+        if (error != ENOENT)
+            log_failure(maildir, msg, "open", error);
+        return result_of(error);
+    }
+    maildir->msg_fd = fd;
+    maildir->msg = number;
+    return KPOP_OK;
+}
+
+static int32_t
+read_at(struct maildir *maildir, uint64_t offset, void *buffer,
+        uint32_t size, int flags)
+{
+    struct iovec iov = { buffer, size };
+    ssize_t got;
+    int error;
+
+    if (size > KPOP_FETCH_MAX || offset > (uint64_t)INT64_MAX - size)
+        return KPOP_INVALID;
+    do
+        got = preadv2(maildir->msg_fd, &iov, 1, (off_t)offset, flags);
+    while (got < 0 && errno == EINTR);
+    if (got > 0)
+        return (int32_t)got;
+    if (got == 0) {
+        close_message(maildir); /* a parked session holds no file open */
+        return 0;
+    }
+    if (flags != 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
+        return KPOP_PENDING;
+    error = errno;
+    log_failure(maildir, &maildir->list.msgs[maildir->msg], "read", error);
+    close_message(maildir);
+    return error == ENOENT ? KPOP_TEMP : result_of(error);
+}
+
+int32_t
+maildir_read(struct maildir *maildir, uint32_t msg, uint64_t offset,
+             void *buffer, uint32_t size)
+{
+    int32_t rc = open_message(maildir, msg);
+
+    return rc == KPOP_OK ? read_at(maildir, offset, buffer, size, 0) : rc;
+}
+
+int32_t
+maildir_read_now(struct maildir *maildir, uint32_t msg, uint64_t offset,
+                 void *buffer, uint32_t size)
+{
+    if (maildir->msg != msg || maildir->msg_fd < 0)
+        return KPOP_PENDING; /* open may wait */
+    return read_at(maildir, offset, buffer, size, RWF_NOWAIT);
+}
+
+bool
+maildir_size_is_known(const struct maildir *maildir, uint32_t msg)
+{
+    return maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
+}
+
+/*
+ * ",W=" in the name is the size with CRLF.  It is believed only when ",S="
+ * is true as well and the last line is whole: else the wire form differs.
+ */
+static bool
+size_from_name(const struct maildir *maildir, const struct maildir_msg *msg,
+               uint64_t *octets_out)
+{
+    uint64_t stored;
+    uint64_t wire;
+    struct stat st;
+    char last;
+
+    if (!maildir_list_number(&maildir->list, msg, 'S', &stored)
+        || !maildir_list_number(&maildir->list, msg, 'W', &wire)
+        || fstat(maildir->msg_fd, &st) != 0 || st.st_size <= 0
+        || (uint64_t)st.st_size != stored || wire < stored
+        || wire - stored > stored
+        || pread(maildir->msg_fd, &last, 1, st.st_size - 1) != 1
+        || last != '\n')
+        return false;
+    *octets_out = wire;
+    return true;
+}
+
+static int32_t
+count_wire(struct maildir *maildir, uint64_t *octets_out)
+{
+    char buffer[16 * 1024];
+    uint32_t state = 0;
+    uint64_t octets = 0;
+    uint64_t offset = 0;
+    int32_t got;
+
+    do {
+        got = read_at(maildir, offset, buffer, sizeof(buffer), 0);
+        if (got < 0)
+            return got;
+        octets += maildir->count_octets(&state, buffer, (size_t)got);
+        offset += (uint64_t)got;
+    } while (got > 0);
+    *octets_out = octets + maildir->count_octets(&state, NULL, 0);
+    return KPOP_OK;
+}
+
+int32_t
+maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
+{
+    struct maildir_msg *msg = &maildir->list.msgs[number];
+    int32_t rc;
+
+    if (msg->octets != KPOP_UNKNOWN) {
+        *octets_out = msg->octets;
+        return KPOP_OK;
+    }
+    rc = open_message(maildir, number);
+    if (rc == KPOP_OK && !size_from_name(maildir, msg, octets_out))
+        rc = count_wire(maildir, octets_out);
+    close_message(maildir);
+    if (rc == KPOP_GONE) {
+        *octets_out = 0;
+        rc = KPOP_OK;
+    }
+    if (rc == KPOP_OK)
+        msg->octets = *octets_out;
+    return rc;
+}
+
+/* The worse of two results of a commit. */
+static int32_t
+worse(int32_t a, int32_t b)
+{
+    if (a == KPOP_OK)
+        return b;
+    return b == KPOP_PERM ? b : a;
+}
+
+/* KPOP_OK, KPOP_GONE, or an error that has been logged. */
+static int32_t
+remove_message(const struct maildir *maildir, const struct maildir_msg *msg,
+               const int folders[FOLDER_COUNT])
+{
+    int error;
+
+    if (msg->gone)
+        return KPOP_GONE;
+    if (unlinkat(folders[msg->folder],
+                 maildir_list_name(&maildir->list, msg), 0)
+        == 0)
+        return KPOP_OK;
+    error = errno;
+    if (error == ENOENT)
+        return KPOP_GONE;
+    log_failure(maildir, msg, "unlink", error);
+    return result_of(error) == KPOP_PERM ? KPOP_PERM : KPOP_TEMP;
+}
+
+/* Removes all that is marked.  *missing_out: how many had another name. */
+static int32_t
+remove_marked(const struct maildir *maildir, uint8_t *todo,
+              const int folders[FOLDER_COUNT], size_t *missing_out)
+{
+    int32_t rc = KPOP_OK;
+    int32_t one;
+    size_t i;
+
+    *missing_out = 0;
+    for (i = 0; i < maildir->list.count; i++) {
+        if (!todo[i])
+            continue;
+        one = remove_message(maildir, &maildir->list.msgs[i], folders);
+        if (one == KPOP_GONE) {
+            (*missing_out)++;
+            continue;
+        }
+        todo[i] = 0;
+        rc = worse(rc, one);
+    }
+    return rc;
+}
+
+static int32_t
+sync_folders(const struct maildir *maildir, const int folders[FOLDER_COUNT])
+{
+    char quoted[PATH_MAX];
+    int32_t rc = KPOP_OK;
+    int error;
+    int i;
+
+    for (i = 0; i < FOLDER_COUNT; i++) {
+        if (fsync(folders[i]) == 0)
+            continue;
+        error = errno;
+        log_event(KPOP_LOG_ERROR, "store.fail",
+                  "path=%s folder=%s call=fsync error=\"%s\"",
+                  log_quote(maildir->path, quoted, sizeof(quoted)),
+                  maildir_folder_names[i], strerror(error));
+        rc = worse(rc, result_of(error) == KPOP_PERM ? KPOP_PERM
+                                                     : KPOP_TEMP);
+    }
+    return rc;
+}
+
+static int32_t
+commit_in(struct maildir *maildir, uint8_t *todo,
+          const int folders[FOLDER_COUNT])
+{
+    size_t missing;
+    int32_t rc = remove_marked(maildir, todo, folders, &missing);
+    int32_t again = KPOP_OK;
+    int tries;
+
+    /* Renamed meanwhile: look for them; what is really gone is deleted. */
+    for (tries = 0; missing > 0 && again == KPOP_OK && tries < 2; tries++) {
+        again = follow_names(maildir);
+        if (again == KPOP_OK)
+            again = remove_marked(maildir, todo, folders, &missing);
+    }
+    rc = worse(rc, again);
+    return worse(rc, sync_folders(maildir, folders));
+}
+
+int32_t
+maildir_commit(struct maildir *maildir, const uint8_t *marks, uint32_t count)
+{
+    int folders[FOLDER_COUNT] = { -1, -1 };
+    int32_t rc = KPOP_OK;
+    size_t marked = 0;
+    uint8_t *todo;
+    uint32_t i;
+
+    close_message(maildir);
+    todo = calloc((size_t)count + 1, 1);
+    if (todo == NULL || count != maildir->list.count) {
+        free(todo);
+        return todo == NULL ? KPOP_TEMP : KPOP_INVALID;
+    }
+    for (i = 0; i < count; i++) {
+        todo[i] = (marks[i] & KPOP_MARK_DELETE) != 0;
+        marked += todo[i];
+    }
+    for (i = 0; i < FOLDER_COUNT && marked > 0 && rc == KPOP_OK; i++) {
+        folders[i] = openat(maildir->fd, maildir_folder_names[i],
+                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (folders[i] < 0) {
+            log_failure(maildir, NULL, "open", errno);
+            rc = KPOP_TEMP;
+        }
+    }
+    if (marked > 0 && rc == KPOP_OK)
+        rc = commit_in(maildir, todo, folders);
+    for (i = 0; i < FOLDER_COUNT; i++)
+        if (folders[i] >= 0)
+            close(folders[i]);
+    free(todo);
+    return rc == KPOP_NO_MEMORY ? KPOP_TEMP : rc;
+}

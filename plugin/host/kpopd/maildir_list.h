@@ -1,0 +1,64 @@
+/*
+ * maildir_list.h - the names of the messages of a maildir; internal to the
+ * maildir files.
+ *
+ * A name is UNIQUE[,KEY=VALUE...][:FLAGS].  The base, all before the colon,
+ * stays when flags change or the file moves from new/ to cur/.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_MAILDIR_LIST_H
+#define KPOPD_MAILDIR_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/kpop_plugin.h"
+
+enum maildir_folder { FOLDER_NEW, FOLDER_CUR, FOLDER_COUNT };
+
+extern const char *const maildir_folder_names[FOLDER_COUNT];
+
+struct maildir_msg {
+    uint64_t octets;    /* on the wire; KPOP_UNKNOWN until learned */
+    uint32_t name;      /* where in the list's text */
+    uint8_t base_len;   /* before the colon */
+    uint8_t unique_len; /* before comma and colon */
+    uint8_t folder;
+    bool same_unique;   /* another message has this unique part */
+    bool same_base;     /* another message has this base */
+    bool gone;          /* it vanished during the session */
+};
+
+struct maildir_list {
+    struct maildir_msg *msgs;
+    size_t count;
+    size_t room;
+    char *text; /* the names, each with its NUL */
+    size_t text_len;
+    size_t text_room;
+};
+
+void maildir_list_free(struct maildir_list *list);
+/* All messages of the maildir open as dir_fd, in their order.  Entries that
+ * are no readable plain files are left out (and logged when log_odd).
+ * Results of maildir_open(); path is for log lines. */
+int32_t maildir_list_read(struct maildir_list *list, int dir_fd,
+                          const char *path, bool log_odd);
+const char *maildir_list_name(const struct maildir_list *list,
+                              const struct maildir_msg *msg);
+/* Takes over the present names of messages that were renamed meanwhile, from
+ * a second reading.  Messages that are not in it become gone.  0, or -1
+ * without memory. */
+int maildir_list_follow(struct maildir_list *list,
+                        const struct maildir_list *present);
+void maildir_list_uidl(const struct maildir_list *list,
+                       const struct maildir_msg *msg,
+                       char uidl_out[KPOP_UIDL_MAX + 1]);
+/* The value of ",KEY=digits" in the base; false when there is none. */
+bool maildir_list_number(const struct maildir_list *list,
+                         const struct maildir_msg *msg, char key,
+                         uint64_t *value_out);
+
+#endif

@@ -1,0 +1,33 @@
+/*
+ * process.h - what every process of kpopd does to itself.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_PROCESS_H
+#define KPOPD_PROCESS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/settings.h"
+
+/* Milliseconds of a clock that nobody sets. */
+uint64_t process_now(void);
+
+/* No core files, no ptrace by the same user, no new rights by exec. */
+void process_harden(void);
+/* As many descriptors as we may have. */
+void process_raise_files(void);
+/* Takes the account for good; 0, or -1 with a sentence.  No account: stays. */
+int process_become(const struct account *account, char *error,
+                   size_t error_size);
+/*
+ * After fork, in the child: closes everything but 0, 1, 2 and `keep`, lets
+ * signals through again, and dies with its parent by `death_signal`.  -1: the
+ * parent is gone already.
+ */
+int process_begin_child(int keep, int death_signal, int64_t parent);
+/* Stack of a store thread: small, they are many; sanitizers need more. */
+size_t process_stack_size(void);
+
+#endif
