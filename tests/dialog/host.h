@@ -1,0 +1,154 @@
+/*
+ * host.h - the scripted host: users, messages and faults of a dialogue behind
+ * the ABI's callbacks, in three ways of answering.  It checks what the ABI
+ * promises to a host, and remembers what was done to its boxes.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOP_TESTS_HOST_H
+#define KPOP_TESTS_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/kpop_plugin.h"
+#include "tests/dialog/alloc.h"
+
+enum answering {
+    ANSWER_BY_RETURN, /* the callback returns the result */
+    ANSWER_INSIDE,    /* done() inside the callback */
+    ANSWER_LATER,     /* done() out of the driving loop */
+    ANSWER_MODES
+};
+
+enum question_kind {
+    ASK_MECHANISMS,
+    ASK_START,
+    ASK_STEP,
+    ASK_AUTHORIZE,
+    ASK_VERIFY,
+    ASK_OPEN,
+    ASK_LIST,
+    ASK_FETCH,
+    ASK_COMMIT,
+    ASK_KINDS
+};
+
+struct question {
+    enum question_kind kind;
+    struct conn *conn;
+    struct kpop_op *op;
+    /* As given: valid until the answer, so they are used as they are. */
+    const struct kpop_identity *identity;
+    const struct kpop_open *what;
+    const char *text;  /* mechanism, user */
+    const void *data;
+    size_t size;
+    struct box *box;
+    uint32_t first;    /* list; fetch: message */
+    uint32_t count;    /* list, commit; fetch: size */
+    uint64_t offset;
+    void *buffer;
+    uint32_t flags;
+    const uint8_t *marks;
+};
+
+struct message {
+    struct blob octets;
+    uint64_t size;  /* put_msg; normally the right one */
+    char *uidl;
+    uint32_t copies; /* `messages N` */
+    bool deleted;
+};
+
+struct user {
+    char *name;
+    char *password;
+    int32_t result;
+};
+
+struct fault {
+    int32_t result;   /* 0 = none */
+    bool once;
+    bool after_first; /* commit: the first deletion succeeds */
+    uint64_t at;      /* fetch: from this offset on */
+    uint32_t msg;     /* fetch: 1-based, 0 = all */
+};
+
+struct box {
+    struct host *host;
+    uint32_t *messages; /* indices at the time of open */
+    uint32_t count;
+    bool closed;
+    bool committed;
+    struct box *next;
+};
+
+struct conn {
+    struct host *host;
+    struct kpop_session *session; /* NULL: closed, or not yet opened */
+    struct question asked;
+    bool is_asked;     /* asked is open */
+    bool in_exchange;
+    bool kpop;         /* the exchange is KPOP's */
+    struct box *box;
+};
+
+struct host {
+    const struct kpop_api *api;
+    enum answering answering;
+    uint64_t seed;       /* of short reads */
+    bool short_reads;
+    int inside;          /* calls of ours into the module */
+
+    struct message *messages;
+    size_t message_count;
+    struct user *users;
+    size_t user_count;
+    struct fault faults[ASK_KINDS];
+    char mechanisms[128];
+    bool total_unknown;
+    bool total_is_set;
+    uint64_t total;
+    uint32_t expire;
+    uint32_t login_delay;
+
+    struct box *boxes;
+    struct conn *locked_by;
+    struct blob log;     /* "level event line\n" */
+    uint64_t questions;
+    uint64_t asked[ASK_KINDS];
+    unsigned opens;      /* boxes put */
+    unsigned closes;
+    unsigned starts;
+    unsigned ends;
+    char failure[400];   /* the first broken promise; "" = none */
+};
+
+void host_init(struct host *host, enum answering answering, uint64_t seed);
+void host_free(struct host *host);
+/* One line of the file: "message ...", "fault ...", ...  False if unknown. */
+bool host_directive(struct host *host, const char *line);
+/* The callbacks, with exchange_* or with verify_password and authorize. */
+void host_table(struct kpop_host *table, bool exchange);
+/* Answers the open question of a connection by done(). */
+void host_complete(struct conn *conn);
+/* The same with an error; with put_box() before it if it is an open. */
+void host_complete_badly(struct conn *conn);
+/* Remembers the first failure of the run. */
+void host_fail(struct host *host, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* What must hold when every connection is closed. */
+void host_check_balance(struct host *host);
+/* "deleted 1,3 opens 1 ..."; fails the run where it is not so. */
+void host_check(struct host *host, const char *text, bool exchange);
+bool host_is_deleted(const struct host *host, uint32_t msgno);
+uint64_t host_random(uint64_t *seed);
+
+/* The wire form of message msgno, dots doubled or not; without the last dot.
+ * Written plainly, to differ from the module's own. */
+void host_wire(const struct host *host, uint32_t msgno, bool stuffed,
+               struct blob *out);
+
+#endif
