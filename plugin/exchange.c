@@ -313,7 +313,8 @@ settle(struct kpop_exchange *exchange, int32_t result)
     exchange_log(exchange, result);
     /* KPOP alone may ask the same again after a passing trouble. */
     exchange->over = result != KPOP_CONTINUE
-                     && !(result == KPOP_TEMP && exchange->stepped
+                     && !((result == KPOP_TEMP || result == KPOP_NO_MEMORY)
+                          && exchange->stepped
                           && facts_are_kpop(exchange->facts));
     if (result == KPOP_CONTINUE)
         exchange->stepped = true;
@@ -370,45 +371,68 @@ exchange_answered(void *arg)
 
 /* ---- the ABI ---- */
 
+static int32_t
+exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
+              const char *mechanism)
+{
+    struct kpop_plugin *plugin = exchange->plugin;
+    int32_t result = facts_copy(facts, "-", &exchange->facts);
+
+    if (result != KPOP_OK)
+        return result;
+    exchange->mech = mechanism_find(plugin, exchange->config, exchange->facts,
+                                    mechanism);
+    if (exchange->mech == NULL || plugin->host.authorize == NULL)
+        return KPOP_DENIED;
+    exchange->op.owner = &owner;
+    exchange->op.arg = exchange;
+    exchange->op.plugin = plugin;
+    exchange->op.facts = exchange->facts;
+    exchange->peer.address = exchange->facts->peer_address;
+    exchange->peer.session_id = exchange->facts->session_id;
+    exchange->peer.log = mech_log;
+    exchange->peer.log_arg = exchange;
+    return KPOP_OK;
+}
+
 int32_t
-kpop_exchange_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
-                  void *conn, const char *mechanism,
-                  struct kpop_exchange **exchange_out)
+exchange_new(struct kpop_plugin *plugin, struct config *config,
+             const struct kpop_facts *facts, void *conn,
+             const char *mechanism, struct kpop_exchange **exchange_out)
 {
     struct kpop_exchange *exchange = calloc(1, sizeof(*exchange));
-    int32_t result = KPOP_DENIED;
+    int32_t result;
 
     if (exchange == NULL)
         return KPOP_NO_MEMORY;
     buf_init(&exchange->challenge, KPOP_CHALLENGE_MAX);
     buf_init_secret(&exchange->secret, SECRET_MAX);
     exchange->plugin = plugin;
-    exchange->config = plugin_config(plugin);
-    if (exchange->config == NULL)
-        result = KPOP_INVALID;
-    else
-        result = facts_copy(facts, "-", &exchange->facts);
-    if (result == KPOP_OK) {
-        exchange->mech = mechanism_find(plugin, exchange->config,
-                                        exchange->facts, mechanism);
-        if (exchange->mech == NULL || plugin->host.authorize == NULL)
-            result = KPOP_DENIED;
-    }
-    if (result != KPOP_OK) {
-        exchange_destroy(exchange);
-        return result;
-    }
-    exchange->op.owner = &owner;
-    exchange->op.arg = exchange;
-    exchange->op.plugin = plugin;
+    exchange->config = config;
+    config_hold(config);
     exchange->op.conn = conn;
-    exchange->op.facts = exchange->facts;
-    exchange->peer.address = exchange->facts->peer_address;
-    exchange->peer.session_id = exchange->facts->session_id;
-    exchange->peer.log = mech_log;
-    exchange->peer.log_arg = exchange;
-    *exchange_out = exchange;
-    return KPOP_OK;
+    result = exchange_fill(exchange, facts, mechanism);
+    if (result == KPOP_OK)
+        *exchange_out = exchange;
+    else
+        exchange_destroy(exchange);
+    return result;
+}
+
+int32_t
+kpop_exchange_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
+                  void *conn, const char *mechanism,
+                  struct kpop_exchange **exchange_out)
+{
+    struct config *config = plugin_config(plugin);
+    int32_t result;
+
+    if (config == NULL)
+        return KPOP_INVALID;
+    result = exchange_new(plugin, config, facts, conn, mechanism,
+                          exchange_out);
+    config_drop(config);
+    return result;
 }
 
 int32_t

@@ -24,6 +24,12 @@ void exchange_names(const struct kpop_plugin *plugin,
                     const struct config *config,
                     const struct kpop_facts *facts, char *text, size_t size);
 
+/* As the ABI's exchange_new, with a given configuration. */
+int32_t exchange_new(struct kpop_plugin *plugin, struct config *config,
+                     const struct kpop_facts *facts, void *conn,
+                     const char *mechanism,
+                     struct kpop_exchange **exchange_out);
+
 int32_t kpop_exchange_new(struct kpop_plugin *plugin,
                           const struct kpop_facts *facts, void *conn,
                           const char *mechanism,

@@ -14,7 +14,8 @@
 
 /* struct kpop_stats, counted by all sessions at once. */
 struct counters {
-    atomic_uint_fast64_t made;        /* sessions ever; names them, too */
+    atomic_uint_fast64_t made;        /* session ids given out */
+    atomic_uint_fast64_t sessions;
     atomic_uint_fast64_t open;
     atomic_uint_fast64_t logins;
     atomic_uint_fast64_t login_failures;
