@@ -126,16 +126,16 @@ test-programs: all $(test_programs) $(helpers)
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$FLAGS" | cmp -s - $@ || printf '%s\n' "$$FLAGS" >$@
-$(BUILD)/flags: export FLAGS = $(CC) $(own_cppflags) $(CPPFLAGS) \
-	$(own_cflags) $(CFLAGS) $(own_ldflags) $(LDFLAGS)
+flags_now := $(CC) $(own_cppflags) $(CPPFLAGS) $(own_cflags) $(CFLAGS) \
+	$(own_ldflags) $(LDFLAGS)
+$(BUILD)/flags: export FLAGS = $(flags_now)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call quiet,CC)$(compile)
 
-# kpopd alone may use Linux calls; the tests' helpers preload and trace.
-$(BUILD)/plugin/host/kpopd/%.o $(BUILD)/plugin/cli/%.o $(BUILD)/tests/%.o: \
-	own_cppflags += -D_GNU_SOURCE
+# Tests may use what glibc has; the programs say so file by file.
+$(BUILD)/tests/%.o: own_cppflags += -D_GNU_SOURCE=
 
 $(BUILD)/libkpop.a: $(module_objects)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
@@ -182,7 +182,7 @@ $(filter-out %.so,$(helpers)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 $(filter %.so,$(helpers)): harden :=
 $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call quiet,LINK)$(CC) $(own_cppflags) -D_GNU_SOURCE $(CPPFLAGS) \
+	$(call quiet,LINK)$(CC) $(own_cppflags) -D_GNU_SOURCE= $(CPPFLAGS) \
 		-std=c11 -fPIC $(warnings) $(if $(WERROR),-Werror) $(CFLAGS) \
 		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
 
