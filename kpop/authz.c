@@ -1,0 +1,233 @@
+/*
+ * authz.c - the AUTHORIZATION state: USER and PASS, which on the KPOP port
+ * carry no password but decide whether the ticket's owner may open that
+ * mailbox.  Tells a stranger nothing: the same words for a wrong password, an
+ * unknown user and a foreign mailbox.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <string.h>
+
+#include "kpop/internal.h"
+
+static void login_answered(struct engine *engine, int64_t result);
+
+static void
+copy_name(char *to, const uint8_t *name, size_t len)
+{
+    memcpy(to, name, len);
+    to[len] = '\0';
+}
+
+void
+authz_user(struct engine *engine, const struct cmd_args *args)
+{
+    struct login *login = &engine->login;
+    const char *mechanisms = engine->mechanisms != NULL ? engine->mechanisms
+                                                        : "";
+
+    login->has_name = false;
+    if (!engine->settings.kpop && !engine_has_word(mechanisms, "USER", 4)) {
+        engine_reply(engine, "-ERR [AUTH] %s",
+                     engine->settings.plaintext_needs_tls
+                             && !engine->tls_active
+                         ? "no passwords without TLS: use TLS or Kerberos "
+                           "first"
+                         : "no passwords here: use another way to log in");
+        return;
+    }
+    copy_name(login->name, args->text, args->len);
+    login->has_name = true;
+    engine_reply(engine, "+OK now PASS");
+}
+
+void
+authz_quit(struct engine *engine, const struct cmd_args *args)
+{
+    (void)args;
+    engine_reply(engine, "+OK bye");
+    engine_close(engine, "quit");
+}
+
+void
+authz_unavailable(struct engine *engine, const struct cmd_args *args)
+{
+    (void)args;
+    engine_reply(engine, "-ERR not available here, see CAPA");
+}
+
+/* ---- the end of a login ---- */
+
+static void
+say_welcome(struct engine *engine)
+{
+    const struct drop *drop = &engine->drop;
+    uint64_t octets = drop_left_octets(drop);
+
+    if (octets == ENGINE_OCTETS_UNKNOWN)
+        engine_reply(engine, "+OK maildrop has %lu messages",
+                     (unsigned long)drop->count);
+    else
+        engine_reply(engine, "+OK maildrop has %lu messages (%llu octets)",
+                     (unsigned long)drop->count, (unsigned long long)octets);
+}
+
+static const char *
+failure_text(int64_t result)
+{
+    switch (result) {
+    case STATUS_IN_USE:
+        return "the maildrop is in use by another session, try again later";
+    case STATUS_DELAY:
+        return "too soon after the last login, try again later";
+    case STATUS_TEMP:
+    case STATUS_NO_MEMORY:
+        return "login is not possible at the moment, try again later";
+    default:
+        return "login is not possible, tell your administrator";
+    }
+}
+
+/* RFC 3206: [AUTH] is for credentials and for nothing else. */
+static void
+refuse_credentials(struct engine *engine)
+{
+    engine->counts.failures++;
+    if (engine->settings.kpop) {
+        engine_reply(engine, "-ERR [AUTH] this ticket does not open that "
+                             "maildrop");
+        engine_close(engine, "denied");
+    } else if (engine->counts.failures >= ENGINE_FAILURES_MAX) {
+        engine_reply(engine, "-ERR [AUTH] too many failed logins");
+        engine_close(engine, "too-many-failures");
+    } else {
+        engine_reply(engine, "-ERR [AUTH] login failed");
+    }
+}
+
+static void
+login_failed(struct engine *engine, int64_t result)
+{
+    if (result == STATUS_AUTH || result == STATUS_DENIED)
+        refuse_credentials(engine);
+    else if (result >= 0)
+        engine_reply_error(engine, STATUS_INVALID,
+                           failure_text(STATUS_INVALID));
+    else
+        engine_reply_error(engine, result, failure_text(result));
+}
+
+static void
+open_answered(struct engine *engine, int64_t result)
+{
+    if (result == STATUS_OK && !engine->drop.is_open)
+        result = STATUS_INVALID;
+    if (result != STATUS_OK) {
+        drop_close(&engine->drop);
+        engine->expire = UINT32_MAX;
+        engine->login_delay = 0;
+        login_failed(engine, result);
+        return;
+    }
+    say_welcome(engine);
+    wipe(&engine->login.name, sizeof(engine->login.name));
+    engine_log_in(engine);
+}
+
+static void
+ask_open(struct engine *engine)
+{
+    struct engine_request *request;
+
+    request = engine_ask(engine, ENGINE_OPEN, open_answered);
+    request->user = engine->login.user;
+    request->requested = engine->login.name;
+    request->mechanism = engine->settings.kpop ? "KPOP" : "PLAIN";
+}
+
+/* ---- USER and PASS on other ports: mechanism PLAIN ---- */
+
+static void
+plain_pass(struct engine *engine, const struct cmd_args *args)
+{
+    struct buf *data = &engine->data;
+    struct engine_request *request;
+    const char *name = engine->login.name;
+
+    if (args->len == 0) {
+        engine_reply(engine, "-ERR PASS wants a password");
+        return;
+    }
+    buf_append(data, "", 1);
+    buf_append(data, name, strlen(name) + 1);
+    buf_append(data, args->text, args->len);
+    if (buf_failed(data)) {
+        buf_reset(data);
+        login_failed(engine, STATUS_NO_MEMORY);
+        return;
+    }
+    request = engine_ask(engine, ENGINE_START, login_answered);
+    request->mechanism = "PLAIN";
+    request->data = buf_data(data);
+    request->len = buf_len(data);
+}
+
+/* ---- USER and PASS on the KPOP port ---- */
+
+static void
+kpop_pass(struct engine *engine)
+{
+    struct login *login = &engine->login;
+    struct engine_request *request;
+
+    /* The AP-REQ is spent on the first name that was asked for. */
+    if (login->tried && strcmp(login->tried_name, login->name) != 0) {
+        refuse_credentials(engine);
+        return;
+    }
+    memcpy(login->tried_name, login->name, sizeof(login->tried_name));
+    login->tried = true;
+    if (login->proved) {
+        ask_open(engine);
+        return;
+    }
+    request = engine_ask(engine, ENGINE_STEP, login_answered);
+    request->data = (const uint8_t *)login->name;
+    request->len = strlen(login->name);
+}
+
+static void
+login_answered(struct engine *engine, int64_t result)
+{
+    struct login *login = &engine->login;
+
+    buf_reset(&engine->data);
+    if (result == STATUS_TAKEN) {
+        engine_be_taken(engine);
+        return;
+    }
+    if (result == STATUS_OK && engine->has_user) {
+        login->proved = engine->settings.kpop;
+        ask_open(engine);
+        return;
+    }
+    login_failed(engine, result);
+    /* A step may be repeated after TEMP and after nothing else. */
+    if (result != STATUS_TEMP && result != STATUS_NO_MEMORY
+        && (engine->settings.kpop || engine->exchange_open))
+        engine_close(engine, "login-failed");
+}
+
+void
+authz_pass(struct engine *engine, const struct cmd_args *args)
+{
+    if (!engine->login.has_name) {
+        engine_reply(engine, "-ERR USER comes first");
+        return;
+    }
+    engine->login.has_name = false;
+    if (engine->settings.kpop)
+        kpop_pass(engine);
+    else
+        plain_pass(engine, args);
+}

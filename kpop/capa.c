@@ -1,0 +1,49 @@
+/*
+ * capa.c - CAPA (RFC 2449): says only what would work if it were tried now.
+ * Names no mechanism outside a SASL line and no program before login, because
+ * clients search these lines by substring.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "kpop/internal.h"
+
+static bool
+user_works(const struct engine *engine)
+{
+    return engine->settings.kpop
+           || (engine->mechanisms != NULL
+               && engine_has_word(engine->mechanisms, "USER", 4));
+}
+
+/* What the maildrop's owner was promised; before login, of nobody. */
+static void
+add_policy(const struct engine *engine, struct buf *out)
+{
+    if (engine->expire == UINT32_MAX)
+        buf_append_str(out, "EXPIRE NEVER\r\n");
+    else
+        buf_printf(out, "EXPIRE %u\r\n", (unsigned)engine->expire);
+    if (engine->login_delay > 0)
+        buf_printf(out, "LOGIN-DELAY %u\r\n", (unsigned)engine->login_delay);
+}
+
+void
+capa_run(struct engine *engine, const struct cmd_args *args)
+{
+    struct buf *out = &engine->out;
+
+    (void)args;
+    buf_append_str(out, "+OK capability list follows\r\n"
+                        "TOP\r\n"
+                        "UIDL\r\n"
+                        "RESP-CODES\r\n"
+                        "AUTH-RESP-CODE\r\n"
+                        "PIPELINING\r\n");
+    add_policy(engine, out);
+    if (engine->state == IN_AUTH && user_works(engine))
+        buf_append_str(out, "USER\r\n");
+    if (engine->state == IN_TRANS)
+        buf_printf(out, "IMPLEMENTATION %.255s\r\n",
+                   engine->settings.implementation);
+    buf_append_str(out, ".\r\n");
+}
