@@ -87,7 +87,7 @@ field_fill(struct config *config, const struct config_key *key,
 }
 
 static int
-fields_fill(struct config *config, const struct settings *settings)
+fields_fill(struct config *config, const struct keyset *settings)
 {
     for (size_t i = 0; i < config_key_count; i++) {
         int status = field_fill(config, &config_keys[i],
@@ -124,7 +124,7 @@ hostname_find(void)
 }
 
 static int
-hostname_check(const struct settings *settings, struct config *config,
+hostname_check(const struct keyset *settings, struct config *config,
                char *error, size_t error_size)
 {
     const char *p;
@@ -141,7 +141,7 @@ hostname_check(const struct settings *settings, struct config *config,
                                   "0123456789.-_:");
     if (*p == '\0' && strlen(config->hostname) <= HOSTNAME_MAX)
         return STATUS_OK;
-    return settings_blame(settings, "hostname",
+    return keyset_blame(settings, "hostname",
                           "a host name is needed, of letters, digits, dots "
                           "and hyphens", error, error_size);
 }
@@ -236,7 +236,7 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
         return status;
     name = key_of_path(config, why);
     if (name != NULL)
-        return settings_blame(&plugin->settings, name, why, error,
+        return keyset_blame(&plugin->settings, name, why, error,
                               error_size);
     text_say(error, error_size, "%s", why);
     return STATUS_INVALID;
@@ -250,7 +250,7 @@ config_warn(const struct kpop_plugin *plugin, const struct config *config)
     char text[ERROR_MAX];
 
     if (config->idle_timeout < 600) {
-        (void)settings_blame(&plugin->settings, "idle_timeout",
+        (void)keyset_blame(&plugin->settings, "idle_timeout",
                              "RFC 1939 demands 600 seconds or more; clients "
                              "may lose deletions", text, sizeof(text));
         log_start(&line, NULL);
@@ -260,7 +260,7 @@ config_warn(const struct kpop_plugin *plugin, const struct config *config)
     }
     if (config->listen_pop3[0] != '\0'
         && strcmp(config->plaintext, "always") != 0) {
-        (void)settings_blame(&plugin->settings, "listen_pop3",
+        (void)keyset_blame(&plugin->settings, "listen_pop3",
                              "nobody can log in there unless the host does "
                              "TLS itself, because plaintext is not "
                              "`always'", text, sizeof(text));
@@ -321,14 +321,14 @@ config_allows(const struct config *config, const char *mechanism,
 int32_t
 kpop_declare(struct kpop_plugin *plugin, const struct kpop_key *key)
 {
-    return settings_declare(&plugin->settings, key);
+    return keyset_declare(&plugin->settings, key);
 }
 
 int32_t
 kpop_set(struct kpop_plugin *plugin, const char *key, const char *value,
          char *error, size_t error_size)
 {
-    return settings_set(&plugin->settings, key, value, error, error_size);
+    return keyset_set(&plugin->settings, key, value, error, error_size);
 }
 
 int32_t
@@ -339,7 +339,7 @@ kpop_load(struct kpop_plugin *plugin, const char *path, char *error,
     char *copy;
     int status;
 
-    status = settings_read(&plugin->settings, path, &filed, error,
+    status = keyset_read(&plugin->settings, path, &filed, error,
                            error_size);
     if (status != STATUS_OK)
         return status;
@@ -348,18 +348,18 @@ kpop_load(struct kpop_plugin *plugin, const char *path, char *error,
         text_say(error, error_size, "out of memory");
         status = STATUS_NO_MEMORY;
     } else {
-        settings_swap(&plugin->settings, filed);
+        keyset_swap(&plugin->settings, filed);
         free(plugin->settings.path);
         plugin->settings.path = copy;
     }
-    settings_drop(&plugin->settings, filed);
+    keyset_drop(&plugin->settings, filed);
     return status;
 }
 
 const char *
 kpop_get(struct kpop_plugin *plugin, const char *key)
 {
-    const struct setting *setting = settings_find(&plugin->settings, key);
+    const struct setting *setting = keyset_find(&plugin->settings, key);
 
     return setting != NULL ? setting_text(setting) : NULL;
 }
@@ -368,7 +368,7 @@ int32_t
 kpop_blame(struct kpop_plugin *plugin, const char *key, const char *sentence,
            char *error, size_t error_size)
 {
-    return settings_blame(&plugin->settings, key, sentence, error,
+    return keyset_blame(&plugin->settings, key, sentence, error,
                           error_size);
 }
 
@@ -429,14 +429,14 @@ kpop_reload(struct kpop_plugin *plugin, char *error, size_t error_size)
 
     if (plugin->settings.path == NULL)
         return kpop_ready(plugin, error, error_size);
-    status = settings_read(&plugin->settings, plugin->settings.path, &filed,
+    status = keyset_read(&plugin->settings, plugin->settings.path, &filed,
                            error, error_size);
     if (status != STATUS_OK)
         return status;
-    settings_swap(&plugin->settings, filed);
+    keyset_swap(&plugin->settings, filed);
     status = kpop_ready(plugin, error, error_size);
     if (status != KPOP_OK)
-        settings_swap(&plugin->settings, filed); /* as it was */
-    settings_drop(&plugin->settings, filed);
+        keyset_swap(&plugin->settings, filed); /* as it was */
+    keyset_drop(&plugin->settings, filed);
     return status;
 }

@@ -30,7 +30,7 @@ struct setting {
     unsigned line;       /* in the file */
 };
 
-struct settings {
+struct keyset {
     struct setting *items;
     size_t count;
     char *path;          /* of the loaded file; NULL = none */
@@ -45,27 +45,27 @@ struct filed {
 enum { SETTINGS_LINE_MAX = 4096, SETTINGS_LINES_MAX = 10000 };
 
 /* The module's keys.  STATUS_OK, STATUS_NO_MEMORY. */
-int settings_init(struct settings *settings) MUST_USE;
-void settings_free(struct settings *settings);
-int settings_declare(struct settings *settings, const struct kpop_key *key)
+int keyset_init(struct keyset *settings) MUST_USE;
+void keyset_free(struct keyset *settings);
+int keyset_declare(struct keyset *settings, const struct kpop_key *key)
     MUST_USE;
-int settings_set(struct settings *settings, const char *name,
+int keyset_set(struct keyset *settings, const char *name,
                  const char *value, char *error, size_t error_size) MUST_USE;
 /* Reads a file without taking it over; *filed_out is freed by
- * settings_drop().  Errors are "FILE:LINE: sentence". */
-int settings_read(const struct settings *settings, const char *path,
+ * keyset_drop().  Errors are "FILE:LINE: sentence". */
+int keyset_read(const struct keyset *settings, const char *path,
                   struct filed **filed_out, char *error, size_t error_size)
     MUST_USE;
 /* Exchanges the file's values with *filed. */
-void settings_swap(struct settings *settings, struct filed *filed);
-void settings_drop(const struct settings *settings, struct filed *filed);
+void keyset_swap(struct keyset *settings, struct filed *filed);
+void keyset_drop(const struct keyset *settings, struct filed *filed);
 /* NULL for an unknown name. */
-struct setting *settings_find(const struct settings *settings,
+struct setting *keyset_find(const struct keyset *settings,
                               const char *name);
 /* The text in force. */
 const char *setting_text(const struct setting *setting);
 /* "FILE:LINE: key: sentence"; always STATUS_INVALID. */
-int settings_blame(const struct settings *settings, const char *name,
+int keyset_blame(const struct keyset *settings, const char *name,
                    const char *sentence, char *error, size_t error_size);
 
 /* ---- snapshot ---- */

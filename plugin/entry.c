@@ -131,7 +131,7 @@ plugin_free(struct kpop_plugin *plugin)
     if (plugin == NULL)
         return;
     config_drop(plugin->config);
-    settings_free(&plugin->settings);
+    keyset_free(&plugin->settings);
     (void)pthread_mutex_destroy(&plugin->lock);
     free(plugin);
 }
@@ -236,7 +236,7 @@ kpop_plugin_entry(uint32_t abi_major, const struct kpop_host *table,
     if (host_copy(&copy, table, error, error_size) != KPOP_OK)
         return KPOP_INVALID;
     plugin = calloc(1, sizeof(*plugin));
-    if (plugin == NULL || settings_init(&plugin->settings) != STATUS_OK) {
+    if (plugin == NULL || keyset_init(&plugin->settings) != STATUS_OK) {
         free(plugin);
         text_say(error, error_size, "out of memory");
         return KPOP_NO_MEMORY;

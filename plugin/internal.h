@@ -31,7 +31,7 @@ struct counters {
 struct kpop_plugin {
     struct kpop_host host;    /* as large as ours; missing callbacks NULL */
     void *context;            /* the host's, for log() */
-    struct settings settings; /* texts; one thread at a time */
+    struct keyset settings; /* texts; one thread at a time */
     pthread_mutex_t lock;     /* of the pointer below */
     struct config *config;    /* NULL before ready() */
     uint32_t tag;             /* first half of session ids */

@@ -36,7 +36,9 @@
  *   wants() has CLOSE  once output() is empty: shut the sending side down,
  *                      read and discard for a moment (2 s, 64 KiB) so that no
  *                      reset destroys the last answer, close the socket
- *   session_close      exactly once, always; the pointer is dead afterwards
+ *   session_close      exactly once, always; the pointer is dead afterwards.
+ *                      conn lives on while a question of the session's is
+ *                      open: its done() may still close a box through it
  *
  * Questions
  *
@@ -486,7 +488,8 @@ struct kpop_api {
                              size_t size);
     int32_t (*put_credential)(struct kpop_op *op, const void *data,
                               size_t size);
-    /* octets: of all messages on the wire, or KPOP_UNKNOWN. */
+    /* octets: of all messages on the wire, or KPOP_UNKNOWN.  Once said in
+     * open(), the box will be closed, even if the answer is an error. */
     int32_t (*put_box)(struct kpop_op *op, void *box, uint32_t count,
                        uint64_t octets);
     /* expire: days or KPOP_EXPIRE_NEVER; login_delay: seconds. */

@@ -167,7 +167,8 @@ session_due(const struct kpop_session *session)
                    : session->active + LINGER_MS;
     switch (engine_timer(session->engine)) {
     case ENGINE_TIMER_FIRST:
-        return session->began + (login < FIRST_MS ? login : (uint64_t)FIRST_MS);
+        return session->began
+               + (login < FIRST_MS ? login : (uint64_t)FIRST_MS);
     case ENGINE_TIMER_LOGIN:
         return session->began + login;
     case ENGINE_TIMER_IDLE:

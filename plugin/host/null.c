@@ -1,12 +1,7 @@
 /*
  * null.c - the smallest whole host: one mailbox of two messages in memory,
- * one user, one connection at a time.  Read it beside kpop_plugin.h; a real
- * host differs in where its answers come from, and forks or makes a thread
- * a connection.
- *
- *   cc -I. -o null-host plugin/host/null.c -ldl
- *   ./null-host build/kpop.so 1110        (port 0 takes a free one)
- *
+ * one user, one connection at a time; a real one forks or makes a thread a
+ * connection.  cc -I. null.c -ldl; ./null-host build/kpop.so 1110
  * SPDX-License-Identifier: MIT
  */
 #include <arpa/inet.h>
@@ -25,7 +20,7 @@ static struct { const char *uidl, *text; int gone; } mail[] = {
     { "first-1", "Subject: one\n\nHello.\n.leading dot\n", 0 },
     { "second-2", "Subject: two\n\nBye.\n", 0 },
 };
-static uint32_t shown[2]; /* the messages of this session: index in mail */
+static uint32_t shown[2]; /* this session's messages: index in mail */
 
 static void
 null_log(void *host, void *conn, uint32_t level, const char *event,
@@ -51,38 +46,23 @@ null_authorize(void *conn, struct kpop_op *op,
                const struct kpop_identity *who)
 {
     (void)conn;
-    if (strcmp(who->local, "alice") != 0)
-        return KPOP_DENIED;
-    return api->put_user(op, "alice");
-}
-
-static uint64_t
-null_size(uint32_t i)
-{
-    uint32_t state = 0;
-    uint64_t size = api->wire_octets(&state, mail[i].text,
-                                     strlen(mail[i].text));
-
-    return size + api->wire_octets(&state, NULL, 0);
+    return strcmp(who->local, "alice") == 0 ? api->put_user(op, "alice")
+                                            : KPOP_DENIED;
 }
 
 static int32_t
 null_open(void *conn, struct kpop_op *op, const struct kpop_open *what)
 {
     uint32_t count = 0;
-    uint64_t octets = 0;
 
     (void)conn, (void)what;
     if (locked)
         return KPOP_IN_USE;
-    for (uint32_t i = 0; i < 2; i++) {
-        if (!mail[i].gone) {
+    for (uint32_t i = 0; i < 2; i++)
+        if (!mail[i].gone)
             shown[count++] = i;
-            octets += null_size(i);
-        }
-    }
     locked = 1;
-    return api->put_box(op, mail, count, octets);
+    return api->put_box(op, mail, count, KPOP_UNKNOWN);
 }
 
 static int32_t
@@ -90,8 +70,14 @@ null_list(void *conn, struct kpop_op *op, void *box, uint32_t first,
           uint32_t count)
 {
     (void)conn, (void)box;
-    for (uint32_t i = first; i < first + count; i++)
-        api->put_msg(op, null_size(shown[i]), mail[shown[i]].uidl);
+    for (uint32_t i = first; i < first + count; i++) {
+        const char *text = mail[shown[i]].text;
+        uint32_t state = 0;
+        uint64_t size = api->wire_octets(&state, text, strlen(text));
+
+        api->put_msg(op, size + api->wire_octets(&state, NULL, 0),
+                     mail[shown[i]].uidl);
+    }
     return KPOP_OK;
 }
 
@@ -103,10 +89,8 @@ null_fetch(void *conn, struct kpop_op *op, void *box, uint32_t msg,
     size_t left = offset < strlen(text) ? strlen(text) - (size_t)offset : 0;
 
     (void)conn, (void)op, (void)box, (void)flags;
-    if (left > size)
-        left = size;
-    if (left > 0)
-        memcpy(buffer, text + offset, left);
+    left = left < size ? left : size;
+    memcpy(buffer, text + (left > 0 ? offset : 0), left);
     return (int32_t)left;
 }
 
@@ -145,24 +129,20 @@ main(int argc, char **argv)
     char error[512];
     int sock = socket(AF_INET, SOCK_STREAM, 0);
     void *module = argc == 3 ? dlopen(argv[1], RTLD_NOW) : NULL;
-    void *symbol = module != NULL ? dlsym(module, "kpop_plugin_entry") : NULL;
 
-    if (symbol == NULL)
+    if (!module || !(*(void **)&entry = dlsym(module, "kpop_plugin_entry")))
         return fprintf(stderr, "usage: null-host MODULE PORT\n"), 2;
-    memcpy(&entry, &symbol, sizeof(entry));
-    if (entry(KPOP_ABI_MAJOR, &host, NULL, &plugin, &api, error,
-              sizeof(error)) != KPOP_OK
-        || api->set(plugin, "listen_kpop", "", error, sizeof(error))
-        || api->set(plugin, "plaintext", "always", error, sizeof(error))
-        || api->ready(plugin, error, sizeof(error)))
+    if (entry(KPOP_ABI_MAJOR, &host, NULL, &plugin, &api, error, 512)
+        || api->set(plugin, "listen_kpop", "", error, 512) /* no keytab */
+        || api->set(plugin, "plaintext", "always", error, 512)
+        || api->ready(plugin, error, 512))
         return fprintf(stderr, "%s\n", error), 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)atoi(argv[2]));
     if (bind(sock, (struct sockaddr *)&address, len) || listen(sock, 8)
         || getsockname(sock, (struct sockaddr *)&address, &len))
         return perror("null-host"), 1;
-    printf("%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+    fprintf(stdout, "%d\n", ntohs(address.sin_port)), fflush(stdout);
     for (int fd; (fd = accept(sock, NULL, NULL)) >= 0; close(fd))
         api->serve(plugin, fd, fd, &facts, NULL);
     return perror("accept"), 1;

@@ -1,5 +1,5 @@
 /*
- * settings.c - the texts of the configuration: the module's keys and the
+ * keyset.c - the texts of the configuration: the module's keys and the
  * host's, what set() said and what the file says.  Reads the one file it is
  * given, with the rights of the process, and nothing else; takes a file over
  * wholly or not at all.
@@ -15,7 +15,7 @@
 #include "plugin/text.h"
 
 int
-settings_init(struct settings *settings)
+keyset_init(struct keyset *settings)
 {
     memset(settings, 0, sizeof(*settings));
     settings->items = calloc(config_key_count, sizeof(*settings->items));
@@ -37,7 +37,7 @@ key_free(struct kpop_key *key)
 }
 
 void
-settings_free(struct settings *settings)
+keyset_free(struct keyset *settings)
 {
     for (size_t i = 0; i < settings->count; i++) {
         struct setting *item = &settings->items[i];
@@ -53,7 +53,7 @@ settings_free(struct settings *settings)
 }
 
 struct setting *
-settings_find(const struct settings *settings, const char *name)
+keyset_find(const struct keyset *settings, const char *name)
 {
     for (size_t i = 0; i < settings->count; i++) {
         if (strcmp(settings->items[i].key.name, name) == 0)
@@ -73,12 +73,12 @@ setting_text(const struct setting *setting)
 }
 
 int
-settings_declare(struct settings *settings, const struct kpop_key *key)
+keyset_declare(struct keyset *settings, const struct kpop_key *key)
 {
     struct setting *items;
     struct setting *item;
 
-    if (!key_is_sane(key) || settings_find(settings, key->name) != NULL
+    if (!key_is_sane(key) || keyset_find(settings, key->name) != NULL
         || settings->path != NULL)
         return STATUS_INVALID;
     items = realloc(settings->items,
@@ -106,7 +106,7 @@ settings_declare(struct settings *settings, const struct kpop_key *key)
 
 /* "unknown key `x'; did you mean y?" */
 static void
-say_unknown(const struct settings *settings, const char *name, char *text,
+say_unknown(const struct keyset *settings, const char *name, char *text,
             size_t size)
 {
     const char *closest = "";
@@ -126,10 +126,10 @@ say_unknown(const struct settings *settings, const char *name, char *text,
 }
 
 int
-settings_set(struct settings *settings, const char *name, const char *value,
+keyset_set(struct keyset *settings, const char *name, const char *value,
              char *error, size_t error_size)
 {
-    struct setting *item = settings_find(settings, name);
+    struct setting *item = keyset_find(settings, name);
     char why[512];
     char *copy;
 
@@ -155,7 +155,7 @@ settings_set(struct settings *settings, const char *name, const char *value,
 
 /* A reading in progress. */
 struct reading {
-    const struct settings *settings;
+    const struct keyset *settings;
     const char *path;
     FILE *file;
     struct filed *filed;
@@ -194,7 +194,7 @@ cut_comment(char *text)
 static int
 take_pair(struct reading *reading, char *name, const char *value)
 {
-    const struct setting *item = settings_find(reading->settings, name);
+    const struct setting *item = keyset_find(reading->settings, name);
     struct filed *filed;
     char why[400];
 
@@ -299,7 +299,7 @@ read_lines(struct reading *reading)
 }
 
 int
-settings_read(const struct settings *settings, const char *path,
+keyset_read(const struct keyset *settings, const char *path,
               struct filed **filed_out, char *error, size_t error_size)
 {
     struct reading reading = { .settings = settings, .path = path };
@@ -323,7 +323,7 @@ settings_read(const struct settings *settings, const char *path,
     if (status != STATUS_OK) {
         text_say(error, error_size, "%s:%u: %s", path, reading.line,
                  reading.why);
-        settings_drop(settings, reading.filed);
+        keyset_drop(settings, reading.filed);
         return status;
     }
     *filed_out = reading.filed;
@@ -331,7 +331,7 @@ settings_read(const struct settings *settings, const char *path,
 }
 
 void
-settings_swap(struct settings *settings, struct filed *filed)
+keyset_swap(struct keyset *settings, struct filed *filed)
 {
     for (size_t i = 0; i < settings->count; i++) {
         struct setting *item = &settings->items[i];
@@ -344,7 +344,7 @@ settings_swap(struct settings *settings, struct filed *filed)
 }
 
 void
-settings_drop(const struct settings *settings, struct filed *filed)
+keyset_drop(const struct keyset *settings, struct filed *filed)
 {
     if (filed == NULL)
         return;
@@ -354,10 +354,10 @@ settings_drop(const struct settings *settings, struct filed *filed)
 }
 
 int
-settings_blame(const struct settings *settings, const char *name,
+keyset_blame(const struct keyset *settings, const char *name,
                const char *sentence, char *error, size_t error_size)
 {
-    const struct setting *item = settings_find(settings, name);
+    const struct setting *item = keyset_find(settings, name);
 
     if (item == NULL || item->fixed != NULL || settings->path == NULL)
         text_say(error, error_size, "%s: %s", name, sentence);
