@@ -184,15 +184,13 @@ answer_open(struct question *q)
     (void)expand(host, box->messages);
     box->next = host->boxes;
     host->boxes = box;
-    result = host->api->put_box(q->op, box, box->count, total_of(host, box));
-    if (result != KPOP_OK) {
-        /* Refused: it was not taken, so it will not be closed. */
-        box->closed = true;
-        return result;
-    }
+    /* From here on the box is the module's to close, whatever follows. */
     host->opens++;
     host->locked_by = q->conn;
     q->conn->box = box;
+    result = host->api->put_box(q->op, box, box->count, total_of(host, box));
+    if (result != KPOP_OK)
+        return result;
     if (host->expire != KPOP_EXPIRE_NEVER || host->login_delay > 0)
         return host->api->put_policy(q->op, host->expire, host->login_delay);
     return KPOP_OK;
@@ -280,6 +278,8 @@ fault_applies(struct fault *fault, const struct question *q)
 {
     if (fault->result == 0)
         return false;
+    if (q->kind == ASK_LIST)
+        return q->first >= fault->at;
     if (q->kind != ASK_FETCH)
         return true;
     return q->offset >= fault->at &&

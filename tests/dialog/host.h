@@ -72,7 +72,7 @@ struct fault {
     int32_t result;   /* 0 = none */
     bool once;
     bool after_first; /* commit: the first deletion succeeds */
-    uint64_t at;      /* fetch: from this offset on */
+    uint64_t at;      /* fetch: this offset; list: this first message */
     uint32_t msg;     /* fetch: 1-based, 0 = all */
 };
 

@@ -230,6 +230,7 @@ add_slowly(struct script *script, int line, const char *text)
 static bool
 client_line(struct script *script, int line, const char *text)
 {
+    struct step *step;
     unsigned long times = 1;
     char *end;
 
@@ -237,6 +238,11 @@ client_line(struct script *script, int line, const char *text)
         return add_octets(script, STEP_SEND, line, strchr(text, ' '));
     if (strcmp(text, "-hello:") == 0)
         return add_hello(script, line);
+    if (strncmp(text, "-last: ", 7) == 0) {
+        step = add_step(script, STEP_SEND, line);
+        step->number = 1;
+        return line_octets(text + 7, 1, &step->octets);
+    }
     if (strncmp(text, "-ap-req: ", 9) == 0)
         return add_ap_req(script, line, text + 9);
     if (strncmp(text, "-slow ", 6) == 0)
@@ -283,6 +289,37 @@ expect_line(struct script *script, int line, const char *text,
     return ok;
 }
 
+/* S-list: COUNT OCTETS and S-uidl: COUNT, of `messages COUNT`, with the dot */
+static bool
+expect_listing(struct script *script, int line, const char *text)
+{
+    struct blob *octets = &add_step(script, STEP_EXPECT, line)->octets;
+    bool uidl = text[1] == 'u';
+    char *size, row[80];
+    unsigned long count = strtoul(text + 7, &size, 10), i;
+
+    for (i = 1; i <= count; i++) {
+        (void)snprintf(row, sizeof(row), "%lu%.20s\r\n", i, size);
+        if (uidl)
+            (void)snprintf(row, sizeof(row), "%lu u%lu\r\n", i, i);
+        blob_add(octets, row, strlen(row));
+    }
+    blob_add(octets, ".\r\n", 3);
+    return true;
+}
+
+static bool
+expect_retr(struct script *script, int line, const char *text)
+{
+    struct step *step = add_step(script, STEP_EXPECT_RETR, line);
+    char *end;
+
+    step->text = xstrdup(text);
+    (void)strtoul(text, &end, 10);
+    step->number = strtoull(end, NULL, 10);
+    return true;
+}
+
 static bool
 server_line(struct script *script, int line, const char *text)
 {
@@ -291,6 +328,16 @@ server_line(struct script *script, int line, const char *text)
 
     if (strncmp(text, "-bytes: ", 8) == 0 || strncmp(text, "-hex: ", 6) == 0)
         return add_octets(script, STEP_EXPECT, line, strchr(text, ' '));
+    if (strncmp(text, "-list: ", 7) == 0 || strncmp(text, "-uidl: ", 7) == 0)
+        return expect_listing(script, line, text);
+    if (strncmp(text, "-retr: ", 7) == 0)
+        return expect_retr(script, line, text + 7);
+    if (strcmp(text, "-cut:") == 0) {
+        (void)add_step(script, STEP_EXPECT_CUT, line);
+        return true;
+    }
+    if (strcmp(text, ":") == 0)
+        return expect_line(script, line, "", 1);
     if (strncmp(text, "-krb-error: ", 12) == 0)
         return expect_krb(script, line, text + 12);
     if (strncmp(text, "-wire: ", 7) == 0) {
@@ -377,6 +424,11 @@ one_line(struct script *script, int line, char *text)
         return add_text(script, STEP_CHECK_HOST, line, text + 6);
     if (strncmp(text, "log: ", 5) == 0)
         return add_text(script, STEP_CHECK_LOG, line, text + 5);
+    if (strncmp(text, "passwords log: ", 15) == 0) {
+        (void)add_text(script, STEP_CHECK_LOG, line, text + 15);
+        script->steps[script->step_count - 1].number = 1;
+        return true;
+    }
     if (strncmp(text, "no log: ", 8) == 0)
         return add_text(script, STEP_CHECK_NO_LOG, line, text + 8);
     return add_text(script, STEP_HOST, line, text);

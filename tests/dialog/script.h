@@ -15,11 +15,13 @@
 
 enum step_kind {
     STEP_HOST,         /* text: a line for host_directive() */
-    STEP_SEND,         /* octets */
+    STEP_SEND,         /* octets; number 1: and a half-close */
     STEP_SEND_SLOWLY,  /* octets, number: milliseconds before each */
     STEP_EXPECT,       /* octets; prefix: the rest of the line is free */
     STEP_EXPECT_KRB,   /* number: code; text: must be inside */
+    STEP_EXPECT_CUT,   /* anything, but no line that is a dot */
     STEP_EXPECT_WIRE,  /* number: message, its wire form and the dot */
+    STEP_EXPECT_RETR,  /* text: how often, number: message; +OK and all */
     STEP_EXPECT_CLOSE,
     STEP_EXPECT_DEAF,  /* input is waiting and the session takes none */
     STEP_EOF,
@@ -30,7 +32,7 @@ enum step_kind {
     STEP_STOP,
     STEP_CONNECTION,   /* number */
     STEP_CHECK_HOST,   /* text; at the end of all */
-    STEP_CHECK_LOG,    /* text; the same */
+    STEP_CHECK_LOG,    /* text; number 1: not with exchange_*; the same */
     STEP_CHECK_NO_LOG
 };
 
