@@ -1,0 +1,23 @@
+/*
+ * mech.c - the table of mechanisms.  A new mechanism is one file and one row;
+ * which of them a client may use is decided elsewhere.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include "sasl/mech.h"
+
+#include <strings.h>
+
+#include "sasl/world.h"
+
+static const struct mech *const mechanisms[] = { &mech_kpop, &mech_plain };
+
+const struct mech *
+mech_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++) {
+        if (strcasecmp(name, mechanisms[i]->name) == 0)
+            return mechanisms[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,46 @@
+/*
+ * world.h - the inside of struct sasl_world: what all login attempts of a
+ * plugin share.  Only sasl/ sees it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOP_SASL_WORLD_H
+#define KPOP_SASL_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <threads.h>
+
+#include "kpop/status.h"
+#include "sasl/mech.h"
+
+/* The types behind krb5_context and profile_t of libkrb5. */
+struct _krb5_context;
+struct _profile_t;
+struct krb; /* sasl/krb.h */
+struct map; /* sasl/map.h */
+
+enum { REPLAY_NAME_MAX = 4128 };
+
+struct sasl_world {
+    struct sasl_settings settings; /* strings are ours */
+    char wanted[300];              /* "pop/HOST", for texts */
+    char replay_name[REPLAY_NAME_MAX]; /* "file2:PATH" */
+
+    mtx_t krb_lock;
+    struct krb *idle;            /* contexts nobody uses now */
+    unsigned idle_count;
+    struct _profile_t *profile;  /* krb5.conf with our replay cache */
+    struct _krb5_context *plain; /* reads no file; makes KRB_ERRORs */
+
+    mtx_t map_lock;
+    struct map *map;             /* NULL = not read yet or not readable */
+};
+
+/* word is one of the words of a list separated by blanks. */
+bool world_lists(const char *list, const char *word, size_t len);
+
+extern const struct mech mech_kpop;  /* kpop.c */
+extern const struct mech mech_plain; /* plain.c */
+
+#endif
