@@ -82,6 +82,7 @@ failure_text(int64_t result)
         return "too soon after the last login, try again later";
     case STATUS_TEMP:
     case STATUS_NO_MEMORY:
+    case STATUS_INVALID:
         return "login is not possible at the moment, try again later";
     default:
         return "login is not possible, tell your administrator";

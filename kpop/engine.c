@@ -140,8 +140,7 @@ void
 engine_reply_store_error(struct engine *engine, int64_t result,
                          const char *what)
 {
-    bool lasts = result >= 0 || result == STATUS_PERM
-                 || result == STATUS_INVALID;
+    bool lasts = result == STATUS_PERM;
 
     engine_reply(engine, "-ERR %s%s, %s",
                  status_response_code(lasts ? STATUS_PERM : STATUS_TEMP), what,

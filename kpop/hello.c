@@ -199,6 +199,7 @@ refusal_text(int64_t result)
     switch (result) {
     case STATUS_TEMP:
     case STATUS_NO_MEMORY:
+    case STATUS_INVALID:
         return "[SYS/TEMP] the mail server cannot check tickets at the "
                "moment, try again later";
     case STATUS_AUTH:
@@ -229,7 +230,8 @@ ap_req_answered(struct engine *engine, int64_t result)
     } else if (result < 0 && buf_len(&engine->challenge) > 0) {
         send_refusal(engine);
     } else {
-        refuse(engine, KRB_ERR_GENERIC, refusal_text(result));
+        refuse(engine, KRB_ERR_GENERIC,
+               refusal_text(result < 0 ? result : STATUS_INVALID));
     }
 }
 

@@ -31,9 +31,9 @@ status_response_code(int status)
         return "[AUTH] ";
     case STATUS_TEMP:
     case STATUS_NO_MEMORY:
+    case STATUS_INVALID: /* a host that broke the contract, for once */
         return "[SYS/TEMP] ";
     case STATUS_PERM:
-    case STATUS_INVALID: /* a host that breaks the contract: call the admin */
         return "[SYS/PERM] ";
     case STATUS_IN_USE:
         return "[IN-USE] ";
