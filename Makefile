@@ -116,11 +116,13 @@ check_object := $(call objects,tests/lib/check.c)
 
 .PHONY: all demo test check check-run check-long check-asan check-valgrind \
 	check-fuzz check-style check-clang bench install uninstall clean \
-	dist test-programs FORCE
+	dist helpers test-programs FORCE
 
 all: $(programs)
 
-test-programs: all $(test_programs) $(helpers)
+test-programs: all helpers $(test_programs)
+
+helpers: $(helpers)
 
 # Other flags than last time: everything is built anew.
 $(BUILD)/flags: FORCE
@@ -202,7 +204,7 @@ test: test-programs
 
 demo:
 	packaging/install-packages build demo
-	$(sub_make) test-programs
+	$(sub_make) all helpers
 	BUILD=$(BUILD) tests/demo
 
 # A second make, because the first one may have run without a compiler.
