@@ -28,7 +28,7 @@ docdir ?= $(prefix)/share/doc/kpop
 moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
-KRB5_LIBS ?= -lkrb5
+KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DELETE_ON_ERROR:
