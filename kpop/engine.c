@@ -387,16 +387,13 @@ engine_begin(struct engine *engine)
     settle(engine);
 }
 
+/* Behind the greeting nothing is said: a client would take it for the answer
+ * to its next command (RFC 1939 section 3). */
 void
 engine_timeout(struct engine *engine)
 {
     if (engine->state == IN_HELLO)
         hello_timeout(engine);
-    else if (engine->state == IN_AUTH)
-        engine_reply(engine, "-ERR login took too long");
-    else if (engine->state == IN_TRANS && !is_busy(engine))
-        engine_reply(engine, "-ERR [SYS/TEMP] idle for too long, "
-                             "nothing was deleted");
     if (engine->state != IN_UPDATE && engine->state != IN_TAKEN)
         engine_close(engine, "timeout");
     settle(engine);

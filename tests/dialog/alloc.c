@@ -32,6 +32,12 @@ alloc_fail_at(uint64_t n, bool for_good)
     alloc.failed = false;
 }
 
+void
+alloc_stop_failing(void)
+{
+    alloc.left = 0;
+}
+
 bool
 alloc_did_fail(void)
 {

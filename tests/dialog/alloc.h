@@ -16,7 +16,8 @@
 /* The n-th counted allocation from now fails, with all behind it when
  * for_good; 0 = none. */
 void alloc_fail_at(uint64_t n, bool for_good);
-/* Did it come to that? */
+void alloc_stop_failing(void);
+/* Did it come to that, since alloc_fail_at()? */
 bool alloc_did_fail(void);
 /* Only what happens between these two is counted. */
 void alloc_enter(void);

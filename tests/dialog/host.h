@@ -132,6 +132,9 @@ void host_free(struct host *host);
 bool host_directive(struct host *host, const char *line);
 /* The callbacks, with exchange_* or with verify_password and authorize. */
 void host_table(struct kpop_host *table, bool exchange);
+/* answer.c: the result of a question, facts put; the box of an open. */
+int32_t host_answer(struct question *question);
+int32_t host_answer_open(struct question *question);
 /* Answers the open question of a connection by done(). */
 void host_complete(struct conn *conn);
 /* The same with an error; with put_box() before it if it is an open. */

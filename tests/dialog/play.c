@@ -110,6 +110,22 @@ enqueue(struct client *client, const struct step *step)
     client->eof_wanted = client->eof_wanted || step->number == 1;
 }
 
+static void
+remember(struct play *play, size_t first, size_t end, size_t from)
+{
+    const struct step *steps = play->script->steps;
+    struct exchanged *block = &play->blocks[play->block_count];
+
+    if (play->block_count == PLAY_BLOCKS)
+        return;
+    play->block_count++;
+    block->first = &steps[first];
+    block->from = from;
+    block->len = play->client->out.len - from;
+    for (; first < end; first++)
+        block->sends += steps[first].kind == STEP_SEND;
+}
+
 /* Commands and their answers; returns the step behind them. */
 static size_t
 play_block(struct play *play, size_t first)
@@ -128,11 +144,7 @@ play_block(struct play *play, size_t first)
             enqueue(play->client, &steps[end]);
     }
     client_pump(play, play->client);
-    if (play->block_count < PLAY_BLOCKS) {
-        play->blocks[play->block_count].first = &steps[first];
-        play->blocks[play->block_count].from = from;
-        play->blocks[play->block_count++].len = play->client->out.len - from;
-    }
+    remember(play, first, end, from);
     if (!play->judged)
         return end;
     play->line = steps[end - 1].line;
@@ -314,7 +326,7 @@ play(struct play *play, const struct script *script,
     if (play->plugin != NULL)
         play->api->free(play->plugin);
     alloc_leave();
-    alloc_fail_at(0, false);
+    alloc_stop_failing();
 }
 
 void

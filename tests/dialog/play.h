@@ -64,6 +64,7 @@ struct client {
 /* One command or several, and what came back. */
 struct exchanged {
     const struct step *first;
+    unsigned sends;
     size_t from;
     size_t len;
 };

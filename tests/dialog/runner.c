@@ -115,12 +115,13 @@ sweep(const struct script *script, const char *what,
       unsigned (*run)(const struct script *, bool, char *, size_t))
 {
     char title[300], reason[1200] = "";
-    unsigned runs = 1;
+    unsigned runs = 1, all = 0;
 
     if (script->exchange)
-        runs = run(script, true, reason, sizeof(reason));
+        all += runs = run(script, true, reason, sizeof(reason));
     if (script->passwords && runs > 0)
-        runs = run(script, false, reason, sizeof(reason));
+        all += runs = run(script, false, reason, sizeof(reason));
+    printf("# %u runs\n", all);
     (void)snprintf(title, sizeof(title), "%s: %s", script->title, what);
     result(runs > 0, title, reason);
 }

@@ -5,110 +5,12 @@
  */
 #include "tests/dialog/script.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const char hello[] = "\0\0\0\x13KRB5_SENDAUTH_V1.0\0"
                             "\0\0\0\x09KPOPV1.0";
-
-static int
-hex_digit(int c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c != '\0' ? strchr(digits, tolower(c)) : NULL;
-
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* One character, an escape perhaps; returns behind it, NULL if malformed. */
-static const char *
-unescape(const char *text, struct blob *out)
-{
-    static const char names[] = "rn0t\\\"";
-    static const char values[] = "\r\n\0\t\\\"";
-    const char *at;
-    char c = *text++;
-
-    if (c == '\\') {
-        at = *text != '\0' ? strchr(names, *text) : NULL;
-        if (at != NULL) {
-            c = values[at - names];
-            text++;
-        } else if (*text == 'x' && hex_digit(text[1]) >= 0 &&
-                   hex_digit(text[2]) >= 0) {
-            c = (char)(hex_digit(text[1]) * 16 + hex_digit(text[2]));
-            text += 3;
-        } else {
-            return NULL;
-        }
-    }
-    blob_add(out, &c, 1);
-    return text;
-}
-
-static const char *
-quoted(const char *text, struct blob *out)
-{
-    while (text != NULL && *text != '"')
-        text = *text != '\0' ? unescape(text, out) : NULL;
-    return text != NULL ? text + 1 : NULL;
-}
-
-static const char *
-one_term(const char *text, struct blob *out)
-{
-    char octet;
-
-    if (*text == '"')
-        return quoted(text + 1, out);
-    if (hex_digit(text[0]) < 0 || hex_digit(text[1]) < 0)
-        return NULL;
-    octet = (char)(hex_digit(text[0]) * 16 + hex_digit(text[1]));
-    blob_add(out, &octet, 1);
-    return text + 2;
-}
-
-bool
-script_octets(const char *text, struct blob *out)
-{
-    struct blob term = { 0 };
-    unsigned long times;
-    char *end;
-
-    while (text != NULL && *text != '\0') {
-        if (*text == ' ') {
-            text++;
-            continue;
-        }
-        term.len = 0;
-        times = 1;
-        text = one_term(text, &term);
-        if (text != NULL && *text == '*') {
-            times = strtoul(text + 1, &end, 10);
-            text = end;
-        }
-        while (text != NULL && times-- > 0)
-            blob_add(out, term.data, term.len);
-    }
-    blob_free(&term);
-    return text != NULL;
-}
-
-static bool
-line_octets(const char *text, unsigned long times, struct blob *out)
-{
-    struct blob line = { 0 };
-
-    while (text != NULL && *text != '\0')
-        text = unescape(text, &line);
-    blob_add(&line, "\r\n", 2);
-    while (times-- > 0)
-        blob_add(out, line.data, line.len);
-    blob_free(&line);
-    return text != NULL;
-}
 
 static struct step *
 add_step(struct script *script, enum step_kind kind, int line)
@@ -224,7 +126,7 @@ add_slowly(struct script *script, int line, const char *text)
 
     return colon != NULL && colon[1] == ' ' &&
            milliseconds(text, &step->number) &&
-           line_octets(colon + 2, 1, &step->octets);
+           script_line(colon + 2, 1, &step->octets);
 }
 
 static bool
@@ -241,7 +143,7 @@ client_line(struct script *script, int line, const char *text)
     if (strncmp(text, "-last: ", 7) == 0) {
         step = add_step(script, STEP_SEND, line);
         step->number = 1;
-        return line_octets(text + 7, 1, &step->octets);
+        return script_line(text + 7, 1, &step->octets);
     }
     if (strncmp(text, "-ap-req: ", 9) == 0)
         return add_ap_req(script, line, text + 9);
@@ -255,7 +157,7 @@ client_line(struct script *script, int line, const char *text)
         return false;
     if (text[2] == '<')
         return add_event(script, true, line, text + 2);
-    return line_octets(text + 2, times,
+    return script_line(text + 2, times,
                        &add_step(script, STEP_SEND, line)->octets);
 }
 
@@ -282,7 +184,7 @@ expect_line(struct script *script, int line, const char *text,
     step->prefix = len >= 3 && strcmp(text + len - 3, "...") == 0;
     if (step->prefix)
         copy[len - 3] = '\0';
-    ok = line_octets(copy, times, &step->octets);
+    ok = script_line(copy, times, &step->octets);
     if (step->prefix)
         step->octets.len -= 2;
     free(copy);

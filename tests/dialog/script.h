@@ -65,9 +65,10 @@ void script_free(struct script *script);
 
 /*
  * Octets in the notation of the files: "text with \r \n \0 \x41 \\ \"" and hex
- * pairs, each perhaps with *N behind it.  False when it is not that; *end_out
- * is where it stopped.
+ * pairs, each perhaps with *N behind it.  False when it is not that.
  */
 bool script_octets(const char *text, struct blob *out);
+/* One line of text with escapes, CRLF behind it, some times. */
+bool script_line(const char *text, unsigned long times, struct blob *out);
 
 #endif
