@@ -44,7 +44,9 @@ names_filter(const struct kpop_session *session, const char *names,
     }
 }
 
-static void
+/* A host that fails names nothing; but a lack of memory of ours must not look
+ * like a host without passwords. */
+static int
 names_ask(struct kpop_session *session, char *text, size_t size)
 {
     struct kpop_op *op = &session->op;
@@ -55,27 +57,32 @@ names_ask(struct kpop_session *session, char *text, size_t size)
                                                        session->facts);
     /* It must not be kept: the greeting waits for it. */
     op_returned(op, result == KPOP_PENDING ? KPOP_INVALID : result);
-    if (op_take(op) == KPOP_OK && session->names != NULL)
+    result = op_take(op);
+    if (result == KPOP_OK && session->names != NULL)
         names_filter(session, session->names, text, size);
     free(session->names);
     session->names = NULL;
+    return result == KPOP_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
 int
 session_set_mechanisms(struct kpop_session *session)
 {
     char text[512] = "";
+    int status = STATUS_OK;
 
     /* On the kpop listener there is nothing to choose, and its USER is the
      * engine's own business. */
     if (facts_are_kpop(session->facts))
         memcpy(text, "KPOP", sizeof("KPOP"));
     else if (plugin_forwards(session->plugin))
-        names_ask(session, text, sizeof(text));
+        status = names_ask(session, text, sizeof(text));
     else
         exchange_names(session->plugin, session->config, session->facts,
                        text, sizeof(text));
-    return engine_set_mechanisms(session->engine, text);
+    if (status == STATUS_OK)
+        status = engine_set_mechanisms(session->engine, text);
+    return status;
 }
 
 /* ---- exchanges ---- */
