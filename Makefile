@@ -86,9 +86,9 @@ objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
 module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c)
 kpopd_objects := $(call objects,plugin/host/kpopd/*.c)
-# What kpopctl shares with kpopd: the settings and the loading of the module.
-kpopctl_objects := $(call objects,plugin/cli/*.c \
-	$(wildcard plugin/host/kpopd/settings.c plugin/host/kpopd/module.c))
+# kpopctl checks a configuration as kpopd does, so it has all of it but main().
+kpopctl_objects := $(call objects,plugin/cli/*.c) \
+	$(filter-out %/main.o,$(kpopd_objects))
 
 programs := $(if $(module_objects),$(BUILD)/kpop.so) \
 	$(if $(wildcard plugin/host/kpopd/main.c),$(BUILD)/kpopd) \

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #define KEY(kind, min, max, name, standard, choices, help)                    \
@@ -103,7 +102,7 @@ number_of(const struct reading *r, const char *key, uint64_t otherwise)
 }
 
 int32_t
-settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
+kpopd_settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
                  char *error, size_t error_size)
 {
     size_t i;
@@ -118,22 +117,6 @@ settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
         }
     }
     return KPOP_OK;
-}
-
-static bool
-has_word(const char *list, const char *word)
-{
-    size_t len = strlen(word);
-
-    while (*list != '\0') {
-        size_t span = strcspn(list, " \t");
-
-        if (span == len && strncasecmp(list, word, len) == 0)
-            return true;
-        list += span;
-        list += strspn(list, " \t");
-    }
-    return false;
 }
 
 static const char mbox_sentence[] =
@@ -325,18 +308,9 @@ static int32_t
 read_module_keys(const struct reading *r)
 {
     struct settings *s = r->settings;
-    const char *plaintext = text_of(r, "plaintext");
-    const char *mechanisms = text_of(r, "mechanisms");
     struct kpop_service service;
     uint32_t i;
 
-    s->plaintext = PLAINTEXT_TLS;
-    if (strcmp(plaintext, "always") == 0)
-        s->plaintext = PLAINTEXT_ALWAYS;
-    else if (strcmp(plaintext, "never") == 0)
-        s->plaintext = PLAINTEXT_NEVER;
-    s->user_listed = has_word(mechanisms, "USER");
-    s->plain_listed = has_word(mechanisms, "PLAIN");
     for (i = 0;; i++) {
         memset(&service, 0, sizeof(service));
         service.size = sizeof(service);
@@ -353,8 +327,10 @@ read_module_keys(const struct reading *r)
 }
 
 int32_t
-settings_read(const struct kpop_api *api, struct kpop_plugin *plugin,
-              struct settings *settings_out, char *error, size_t error_size)
+kpopd_settings_read(const struct kpop_api *api,
+                    struct kpop_plugin *plugin,
+                    struct settings *settings_out, char *error,
+                    size_t error_size)
 {
     struct reading r = { api, plugin, settings_out, error, error_size };
     int32_t rc;
@@ -371,12 +347,12 @@ settings_read(const struct kpop_api *api, struct kpop_plugin *plugin,
     if (rc == KPOP_OK)
         rc = read_module_keys(&r);
     if (rc != KPOP_OK)
-        settings_free(settings_out);
+        kpopd_settings_free(settings_out);
     return rc;
 }
 
 void
-settings_free(struct settings *settings)
+kpopd_settings_free(struct settings *settings)
 {
     free(settings->store);
     free(settings->password_file);

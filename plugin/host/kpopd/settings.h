@@ -21,9 +21,6 @@
 extern const struct kpop_key kpopd_keys[];
 extern const size_t kpopd_key_count;
 
-/* When passwords may be sent. */
-enum plaintext { PLAINTEXT_TLS, PLAINTEXT_ALWAYS, PLAINTEXT_NEVER };
-
 /* A user to become. */
 struct account {
     char *name; /* NULL: stay who we are */
@@ -49,20 +46,18 @@ struct settings {
     uint64_t login_timeout; /* milliseconds; the module's key */
     bool use_syslog;
     uint32_t log_level;
-    enum plaintext plaintext; /* the module's key */
-    bool user_listed;         /* the module's key mechanisms has USER */
-    bool plain_listed;
-    bool kpop_wanted;         /* a kpop listener is configured */
+    bool kpop_wanted; /* a kpop listener is configured */
 };
 
 /* KPOP_OK, or KPOP_INVALID with a sentence. */
-int32_t settings_declare(const struct kpop_api *api,
-                         struct kpop_plugin *plugin, char *error,
-                         size_t error_size);
-/* After load.  On KPOP_OK the caller frees *settings_out. */
-int32_t settings_read(const struct kpop_api *api, struct kpop_plugin *plugin,
-                      struct settings *settings_out, char *error,
-                      size_t error_size);
-void settings_free(struct settings *settings);
+int32_t kpopd_settings_declare(const struct kpop_api *api,
+                               struct kpop_plugin *plugin, char *error,
+                               size_t error_size);
+/* After ready.  On KPOP_OK the caller frees *settings_out. */
+int32_t kpopd_settings_read(const struct kpop_api *api,
+                            struct kpop_plugin *plugin,
+                            struct settings *settings_out, char *error,
+                            size_t error_size);
+void kpopd_settings_free(struct settings *settings);
 
 #endif

@@ -1,0 +1,376 @@
+/*
+ * auth.c - the loop of an auth process: one request of a worker at a time,
+ * by the permit table, to one exchange of the module.  Runs as auth_user;
+ * whatever a worker sends is taken for hostile.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/auth.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/auth_host.h"
+#include "plugin/host/kpopd/authmsg.h"
+#include "plugin/host/kpopd/ipc.h"
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/permit.h"
+#include "plugin/host/kpopd/process.h"
+
+/* An exchange outlives the login timer by this, milliseconds: the session
+ * that owns it ends it, this is for one that forgot. */
+enum { EXPIRY_SLACK = 10000, CHANNELS_MAX = 2048 };
+
+struct login {
+    struct login *next;
+    uint64_t id;
+    struct kpop_exchange *exchange;
+    enum permit_state state;
+    unsigned steps;
+    uint64_t expires;
+};
+
+/* To one worker. */
+struct channel {
+    int fd;
+    struct login *logins;
+    size_t login_count;
+};
+
+struct auth {
+    const struct kpop_api *api;
+    const struct setup *setup;
+    struct auth_host_context context;
+    enum auth_pool pool;
+    auth_busy *busy;
+    struct channel *channels;
+    size_t channel_count;
+    struct pollfd *polls; /* control, then the channels */
+    uint8_t frame[IPC_FRAME_MAX];
+};
+
+static struct login **
+find_login(struct channel *channel, uint64_t id)
+{
+    struct login **at = &channel->logins;
+
+    while (*at != NULL && (*at)->id != id)
+        at = &(*at)->next;
+    return at;
+}
+
+static void
+end_login(struct auth *auth, struct channel *channel, struct login **at)
+{
+    struct login *login = *at;
+
+    *at = login->next;
+    channel->login_count--;
+    auth->api->exchange_free(login->exchange);
+    free(login);
+}
+
+static void
+expire_logins(struct auth *auth, struct channel *channel, uint64_t now)
+{
+    struct login **at = &channel->logins;
+
+    while (*at != NULL) {
+        if ((*at)->expires <= now)
+            end_login(auth, channel, at);
+        else
+            at = &(*at)->next;
+    }
+}
+
+/* No callback of ours answers later, so the module has no reason to. */
+static void
+complete(void *arg, int32_t result)
+{
+    (void)arg;
+    (void)result;
+}
+
+static int32_t
+start_login(struct auth *auth, struct channel *channel,
+            const struct auth_request *request, struct login **login_out)
+{
+    const struct settings *s = &auth->setup->settings;
+    uint64_t now = process_now();
+    struct login *login;
+    int32_t rc;
+
+    if (channel->login_count >= s->max_unauthenticated)
+        expire_logins(auth, channel, now);
+    if (channel->login_count >= s->max_unauthenticated)
+        return KPOP_TEMP;
+    login = calloc(1, sizeof(*login));
+    if (login == NULL)
+        return KPOP_TEMP;
+    rc = auth->api->exchange_new(auth->setup->logins, &request->facts,
+                                 &auth->context, request->mechanism,
+                                 &login->exchange);
+    if (rc != KPOP_OK) {
+        free(login);
+        return rc;
+    }
+    login->id = request->exchange;
+    login->expires = now + s->login_timeout + EXPIRY_SLACK;
+    login->next = channel->logins;
+    channel->logins = login;
+    channel->login_count++;
+    *login_out = login;
+    return KPOP_OK;
+}
+
+static int
+send_answer(struct auth *auth, const struct channel *channel,
+            struct auth_answer *answer)
+{
+    static const struct kpop_outcome nothing;
+    size_t len = auth_answer_encode(answer, auth->frame, sizeof(auth->frame));
+
+    if (len == 0) {
+        answer->result = KPOP_TEMP;
+        answer->outcome = nothing;
+        len = auth_answer_encode(answer, auth->frame, sizeof(auth->frame));
+    }
+    return ipc_send(channel->fd, auth->frame, len, -1);
+}
+
+/* One step, and its answer.  0, or -1 when the channel must go. */
+static int
+run_step(struct auth *auth, struct channel *channel, struct login *login,
+         const struct auth_request *request)
+{
+    struct auth_answer answer;
+    struct login **at;
+    int sent;
+
+    memset(&answer, 0, sizeof(answer));
+    answer.exchange = request->exchange;
+    answer.outcome.size = sizeof(answer.outcome);
+    answer.result = auth->api->exchange_step(
+        login->exchange, request->data, request->size, complete, NULL);
+    auth->api->exchange_outcome(login->exchange, &answer.outcome);
+    if (answer.result == KPOP_PENDING || answer.result > KPOP_CONTINUE)
+        answer.result = KPOP_TEMP;
+    login->steps++;
+    login->state = permit_after(request->type, answer.result, login->steps);
+    /* The request's data lies in the frame that the answer overwrites. */
+    explicit_bzero(auth->frame, sizeof(auth->frame));
+    sent = send_answer(auth, channel, &answer);
+    explicit_bzero(auth->frame, sizeof(auth->frame));
+    if (login->state == PERMIT_ABSENT) {
+        at = find_login(channel, request->exchange);
+        end_login(auth, channel, at);
+    }
+    return sent;
+}
+
+static int
+refuse(struct auth *auth, const struct channel *channel, uint64_t id,
+       int32_t result)
+{
+    struct auth_answer answer;
+
+    memset(&answer, 0, sizeof(answer));
+    answer.exchange = id;
+    answer.result = result;
+    return send_answer(auth, channel, &answer);
+}
+
+static int
+serve_request(struct auth *auth, struct channel *channel,
+              const struct auth_request *request)
+{
+    struct login **at = find_login(channel, request->exchange);
+    struct login *login = *at;
+    int32_t rc;
+
+    if (!permit_request(login != NULL ? login->state : PERMIT_ABSENT,
+                        request->type)
+        || (request->type == AUTH_START
+            && !permit_mechanism(auth->pool, request->mechanism))) {
+        /* An exchange may have expired under a slow client. */
+        if (request->type == AUTH_STEP && login == NULL)
+            return refuse(auth, channel, request->exchange, KPOP_TEMP);
+        log_event(KPOP_LOG_ERROR, "process.violation",
+                  "request=%d text=\"a worker asked what it may not; its "
+                  "channel is closed\"",
+                  (int)request->type);
+        return -1;
+    }
+    if (request->type == AUTH_END) {
+        if (login != NULL)
+            end_login(auth, channel, at);
+        return 0;
+    }
+    if (request->type == AUTH_START) {
+        rc = start_login(auth, channel, request, &login);
+        if (rc != KPOP_OK)
+            return refuse(auth, channel, request->exchange, rc);
+    }
+    return run_step(auth, channel, login, request);
+}
+
+/* 0, or -1 when the channel must go. */
+static int
+serve_channel(struct auth *auth, struct channel *channel)
+{
+    struct auth_request request;
+    ssize_t len =
+        ipc_recv(channel->fd, auth->frame, sizeof(auth->frame), NULL);
+    int rc;
+
+    if (len < 0 && errno == EAGAIN)
+        return 0;
+    if (len <= 0)
+        return -1;
+    if (!auth_request_decode(auth->frame, (size_t)len, &request)) {
+        log_event(KPOP_LOG_ERROR, "process.violation",
+                  "text=\"a worker sent a malformed request; its channel is "
+                  "closed\"");
+        return -1;
+    }
+    atomic_store(auth->busy, process_now());
+    rc = serve_request(auth, channel, &request);
+    explicit_bzero(auth->frame, (size_t)len);
+    atomic_store(auth->busy, 0);
+    return rc;
+}
+
+static void
+close_channel(struct auth *auth, struct channel *channel)
+{
+    while (channel->logins != NULL)
+        end_login(auth, channel, &channel->logins);
+    close(channel->fd);
+    *channel = auth->channels[--auth->channel_count];
+}
+
+static int
+add_channel(struct auth *auth, int fd)
+{
+    size_t count = auth->channel_count + 1;
+    struct channel *channels;
+    struct pollfd *polls;
+
+    if (count > CHANNELS_MAX)
+        return -1;
+    channels = realloc(auth->channels, count * sizeof(channels[0]));
+    if (channels == NULL)
+        return -1;
+    auth->channels = channels;
+    polls = realloc(auth->polls, (count + 1) * sizeof(polls[0]));
+    if (polls == NULL)
+        return -1;
+    auth->polls = polls;
+    memset(&channels[count - 1], 0, sizeof(channels[0]));
+    channels[count - 1].fd = fd;
+    auth->channel_count = count;
+    return 0;
+}
+
+/* False when the master is gone. */
+static bool
+serve_control(struct auth *auth, int control_fd)
+{
+    struct control control;
+    int pass = -1;
+    int rc = control_recv(control_fd, &control, &pass);
+
+    if (rc <= 0)
+        return rc < 0 && errno == EAGAIN;
+    if (control.type == CONTROL_CHANNEL && pass >= 0
+        && add_channel(auth, pass) == 0)
+        return true;
+    if (pass >= 0)
+        close(pass);
+    return control.type != CONTROL_STOP;
+}
+
+static void
+auth_loop(struct auth *auth, int control_fd)
+{
+    size_t i;
+
+    for (;;) {
+        auth->polls[0].fd = control_fd;
+        auth->polls[0].events = POLLIN;
+        for (i = 0; i < auth->channel_count; i++) {
+            auth->polls[i + 1].fd = auth->channels[i].fd;
+            auth->polls[i + 1].events = POLLIN;
+        }
+        if (poll(auth->polls, auth->channel_count + 1, -1) < 0)
+            continue;
+        /* From the end, because a closed one is filled by the last. */
+        for (i = auth->channel_count; i > 0; i--)
+            if (auth->polls[i].revents != 0
+                && serve_channel(auth, &auth->channels[i - 1]) != 0)
+                close_channel(auth, &auth->channels[i - 1]);
+        if (auth->polls[0].revents != 0 && !serve_control(auth, control_fd))
+            return;
+    }
+}
+
+/* What this pool needs before its first request. */
+static int
+make_ready(struct auth *auth)
+{
+    const struct settings *s = &auth->setup->settings;
+    struct kpop_plugin *plugin = auth->setup->logins;
+    char error[SETUP_ERROR_MAX];
+    int32_t rc = KPOP_OK;
+
+    /* Passwords must work even when the keytab or replay cache don't. */
+    if (auth->pool == POOL_PASSWORD)
+        rc = auth->api->set(plugin, "listen_kpop", "", error, sizeof(error));
+    if (rc == KPOP_OK)
+        rc = auth->api->ready(plugin, error, sizeof(error));
+    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD) {
+        auth->context.passdb =
+            passdb_open(s->password_file, error, sizeof(error));
+        if (auth->context.passdb == NULL)
+            rc = KPOP_INVALID;
+    }
+    if (rc == KPOP_OK)
+        return 0;
+    log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
+    return -1;
+}
+
+int
+auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
+          auth_busy *busy)
+{
+    const struct control ready = { .type = CONTROL_READY };
+    struct auth *auth = calloc(1, sizeof(*auth));
+    int status = 1;
+
+    if (auth == NULL)
+        return 1;
+    auth->api = setup->api;
+    auth->setup = setup;
+    auth->context.api = setup->api;
+    auth->pool = pool;
+    auth->busy = busy;
+    auth->polls = calloc(1, sizeof(auth->polls[0]));
+    if (auth->polls != NULL && make_ready(auth) == 0
+        && control_send(control_fd, &ready, -1) == 0) {
+        auth_loop(auth, control_fd);
+        status = 0;
+    }
+    while (auth->channel_count > 0)
+        close_channel(auth, &auth->channels[0]);
+    passdb_close(auth->context.passdb);
+    free(auth->channels);
+    free(auth->polls);
+    free(auth);
+    return status;
+}

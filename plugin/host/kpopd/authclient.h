@@ -1,0 +1,49 @@
+/*
+ * authclient.h - a worker's side of the exchanges: the exchange_* callbacks.
+ *
+ * Each step goes to an auth process and comes back later.  A step that takes
+ * longer than auth_timeout, or whose process dies, answers KPOP_TEMP; an
+ * exchange that lived in that process is lost with it.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_AUTHCLIENT_H
+#define KPOPD_AUTHCLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/control.h"
+#include "plugin/kpop_plugin.h"
+
+struct authclient;
+struct auth_task;
+struct worker;
+
+/* What a connection remembers of its exchange. */
+struct authclient_login {
+    struct auth_task *task; /* the open question, or NULL */
+    uint64_t exchange;      /* 0 = none */
+    uint64_t channel;       /* serial number of its channel */
+};
+
+struct authclient *authclient_new(struct worker *worker);
+void authclient_free(struct authclient *client);
+/* A new auth process of a pool; takes the descriptor. */
+void authclient_add(struct authclient *client, enum auth_pool pool, int fd);
+
+int32_t authclient_mechanisms(void *conn, struct kpop_op *op,
+                              const struct kpop_facts *facts);
+int32_t authclient_start(void *conn, struct kpop_op *op,
+                         const struct kpop_facts *facts,
+                         const char *mechanism, const void *data,
+                         size_t size);
+int32_t authclient_step(void *conn, struct kpop_op *op,
+                        const struct kpop_facts *facts, const void *data,
+                        size_t size);
+void authclient_end(void *conn);
+/* The connection has gone: its question need not be asked any more. */
+void authclient_cancel(void *conn, struct kpop_op *op);
+
+#endif

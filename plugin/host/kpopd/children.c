@@ -1,0 +1,296 @@
+/*
+ * children.c - forks, connects, watches and reaps the processes of a
+ * generation.  Runs in the master with its rights; the rights of a child are
+ * dropped here, before it does anything.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/children.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/ipc.h"
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/process.h"
+
+static const char *
+child_name(const struct child *child)
+{
+    if (child->kind == CHILD_WORKER)
+        return "worker";
+    return child->pool == POOL_KRB ? "auth-krb" : "auth-password";
+}
+
+static void
+add_slots(struct generation *generation, enum child_kind kind,
+          enum auth_pool pool, unsigned count)
+{
+    struct child *child;
+
+    while (count-- > 0) {
+        child = &generation->children[generation->count];
+        child->generation = generation;
+        child->kind = kind;
+        child->pool = pool;
+        child->busy = &generation->busy[generation->count];
+        child->control = -1;
+        generation->count++;
+    }
+}
+
+struct generation *
+generation_new(struct setup *setup)
+{
+    const struct settings *s = &setup->settings;
+    size_t most = s->workers + 2 * (size_t)s->auth_processes;
+    struct generation *generation = calloc(1, sizeof(*generation));
+
+    if (generation == NULL)
+        return NULL;
+    generation->children = calloc(most, sizeof(generation->children[0]));
+    generation->busy_size = most * sizeof(auth_busy);
+    generation->busy = mmap(NULL, generation->busy_size,
+                            PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (generation->children == NULL || generation->busy == MAP_FAILED) {
+        free(generation->children);
+        if (generation->busy != MAP_FAILED)
+            munmap(generation->busy, generation->busy_size);
+        free(generation);
+        return NULL;
+    }
+    /* Auth processes first: they take longer to start. */
+    if (s->kpop_wanted)
+        add_slots(generation, CHILD_AUTH, POOL_KRB, s->auth_processes);
+    if (s->password_file != NULL)
+        add_slots(generation, CHILD_AUTH, POOL_PASSWORD, s->auth_processes);
+    add_slots(generation, CHILD_WORKER, POOL_KRB, s->workers);
+    generation->setup = setup;
+    return generation;
+}
+
+void
+generation_free(struct generation *generation)
+{
+    size_t i;
+
+    if (generation == NULL)
+        return;
+    for (i = 0; i < generation->count; i++)
+        child_let_go(&generation->children[i]);
+    munmap(generation->busy, generation->busy_size);
+    free(generation->children);
+    setup_free(generation->setup);
+    free(generation);
+}
+
+size_t
+generation_running(const struct generation *generation, enum child_kind kind)
+{
+    size_t running = 0;
+    size_t i;
+
+    for (i = 0; i < generation->count; i++)
+        running += generation->children[i].kind == kind
+                   && generation->children[i].pid != 0;
+    return running;
+}
+
+bool
+generation_is_ready(const struct generation *generation)
+{
+    size_t i;
+
+    for (i = 0; i < generation->count; i++)
+        if (!generation->children[i].ready)
+            return false;
+    return true;
+}
+
+/* A channel between a worker and an auth process. */
+static void
+connect_pair(const struct child *worker, const struct child *auth)
+{
+    struct control control;
+    int fds[2];
+
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_CHANNEL;
+    control.pool = auth->pool;
+    if (ipc_pair(fds) != 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "call=socketpair error=\"%s\"", strerror(errno));
+        return;
+    }
+    if (control_send(auth->control, &control, fds[0]) != 0
+        || control_send(worker->control, &control, fds[1]) != 0)
+        log_event(KPOP_LOG_WARNING, "process.fail",
+                  "text=\"a worker and an auth process could not be "
+                  "connected\" error=\"%s\"",
+                  strerror(errno));
+    close(fds[0]);
+    close(fds[1]);
+}
+
+static void
+connect_child(const struct child *child)
+{
+    const struct generation *generation = child->generation;
+    const struct child *other;
+    size_t i;
+
+    for (i = 0; i < generation->count; i++) {
+        other = &generation->children[i];
+        if (other->pid == 0 || other->kind == child->kind)
+            continue;
+        if (child->kind == CHILD_WORKER)
+            connect_pair(child, other);
+        else
+            connect_pair(other, child);
+    }
+}
+
+/* The whole life of the new process. */
+static _Noreturn void
+run_child(const struct child *child, int control, pid_t parent)
+{
+    const struct setup *setup = child->generation->setup;
+    const bool is_worker = child->kind == CHILD_WORKER;
+    char error[SETUP_ERROR_MAX];
+    int status = 1;
+
+    /* One arena: what store threads allocate the loop frees. */
+    (void)mallopt(M_ARENA_MAX, 1);
+    if (!is_worker)
+        signal(SIGTERM, SIG_IGN); /* it ends when the workers have */
+    if (process_become(is_worker ? &setup->settings.run_as
+                                 : &setup->settings.auth_user,
+                       error, sizeof(error))
+        != 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
+    } else if (process_begin_child(control, is_worker ? SIGTERM : SIGKILL,
+                                   parent)
+               == 0) {
+        process_harden();
+        status = is_worker
+                     ? worker_main(setup, control)
+                     : auth_main(setup, child->pool, control, child->busy);
+    }
+    exit(status);
+}
+
+static void
+plan_restart(struct child *child, uint64_t now)
+{
+    if (child->backoff == 0)
+        child->backoff = BACKOFF_FIRST;
+    else if (child->backoff < BACKOFF_LAST)
+        child->backoff *= 2;
+    child->restart_at = now + child->backoff;
+}
+
+int
+child_start(struct child *child, uint64_t now)
+{
+    pid_t parent = getpid();
+    int fds[2];
+    pid_t pid;
+
+    if (ipc_pair(fds) != 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "call=socketpair error=\"%s\"", strerror(errno));
+        plan_restart(child, now);
+        return -1;
+    }
+    atomic_store(child->busy, 0);
+    pid = fork();
+    if (pid == 0)
+        run_child(child, fds[1], parent);
+    close(fds[1]);
+    if (pid < 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail", "call=fork error=\"%s\"",
+                  strerror(errno));
+        close(fds[0]);
+        plan_restart(child, now);
+        return -1;
+    }
+    child->pid = pid;
+    child->control = fds[0];
+    child->started = now;
+    child->ready = false;
+    child->killed = false;
+    child->told = false;
+    child->sessions = 0;
+    log_event(KPOP_LOG_DEBUG, "process.start", "kind=%s child=%ld",
+              child_name(child), (long)pid);
+    connect_child(child);
+    return 0;
+}
+
+void
+child_let_go(struct child *child)
+{
+    if (child->control < 0)
+        return;
+    /* A child that was just forked may hold it open for another moment. */
+    (void)epoll_ctl(child->generation->epoll, EPOLL_CTL_DEL, child->control,
+                    NULL);
+    close(child->control);
+    child->control = -1;
+}
+
+void
+child_ended(struct child *child, int status, bool expected, uint64_t now)
+{
+    const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+
+    if (!clean || !expected)
+        log_event(clean ? KPOP_LOG_WARNING : KPOP_LOG_ERROR, "process.died",
+                  "kind=%s child=%ld %s=%d text=\"%s\"", child_name(child),
+                  (long)child->pid, WIFSIGNALED(status) ? "signal" : "exit",
+                  WIFSIGNALED(status) ? WTERMSIG(status)
+                                      : WEXITSTATUS(status),
+                  expected ? "it was to end" : "it is replaced");
+    child->pid = 0;
+    child->ready = false;
+    child_let_go(child);
+    if (!child->killed && now - child->started < QUICK_DEATH) {
+        plan_restart(child, now);
+        return;
+    }
+    child->backoff = 0;
+    child->restart_at = now;
+}
+
+void
+child_watch(struct child *child, uint64_t now)
+{
+    uint64_t since;
+    uint64_t limit = child->generation->setup->settings.auth_timeout;
+
+    if (child->kind != CHILD_AUTH || child->pid == 0 || child->killed)
+        return;
+    since = atomic_load(child->busy);
+    if (!child->ready) {
+        since = child->started;
+        limit = STARTUP_MAX;
+    }
+    if (since == 0 || now < since || now - since < limit)
+        return;
+    log_event(KPOP_LOG_WARNING, "process.hung",
+              "kind=%s child=%ld milliseconds=%llu text=\"it is killed and "
+              "replaced\"",
+              child_name(child), (long)child->pid,
+              (unsigned long long)(now - since));
+    child->killed = true;
+    (void)kill(child->pid, SIGKILL);
+}

@@ -1,0 +1,59 @@
+/*
+ * conn.h - one connection of a worker: a socket and a session.
+ *
+ * A parked one holds this struct, its session and its box; no buffer and no
+ * thread.  It lives until its socket is closed, its session is closed and no
+ * question of the session is open.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_CONN_H
+#define KPOPD_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/authclient.h"
+#include "plugin/host/kpopd/timers.h"
+#include "plugin/host/kpopd/worker.h"
+#include "plugin/kpop_plugin.h"
+
+enum { LINGER_MS = 2000, LINGER_OCTETS = 64 * 1024 };
+
+struct conn {
+    struct source source; /* first: epoll gives it back */
+    struct timer timer;
+    struct worker *worker;
+    struct kpop_session *session; /* NULL once it was closed */
+    struct conn *prev;
+    struct conn *next;
+    struct authclient_login login;
+    uint64_t id;
+    int fd;            /* -1 once it was closed */
+    uint32_t events;   /* registered with epoll */
+    uint32_t lingered; /* octets thrown away */
+    uint32_t pending;  /* questions that are being answered elsewhere */
+    bool inside;       /* a call into the session is running */
+    bool watched;
+    bool eof;          /* the client sends no more */
+    bool deaf;         /* the client hears no more */
+    bool logged_in;
+};
+
+/* A connection from the master.  Takes the descriptor in any case. */
+void conn_new(struct worker *worker, const struct control *control, int fd);
+/* Oldest before login, to make room: ends at once. */
+void conn_evict(struct worker *worker, uint64_t id);
+/* The service goes down. */
+void conn_stop(struct conn *conn);
+/* At the end of patience: session and socket are closed now. */
+void conn_abort(struct conn *conn);
+/* Around answering a question later: hold when PENDING is returned, then
+ * conn_answer() instead of done(). */
+void conn_hold(struct conn *conn);
+void conn_answer(struct conn *conn, struct kpop_op *op, int32_t result);
+/* Frees those that ended in this turn. */
+void conn_bury(struct worker *worker);
+
+#endif

@@ -1,0 +1,503 @@
+/*
+ * master.c - binds, forks, watches, reloads and stops.  Keeps the rights
+ * kpopd was started with, which it needs to start others with theirs; parses
+ * nothing from the network, and from its children only fixed frames.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/master_internal.h"
+#include "plugin/host/kpopd/process.h"
+
+enum { EVENTS = 64, CONTROLS_A_TURN = 256, WATCH_MS = 1000 };
+
+/* ---- children ---- */
+
+static int
+watch(const struct master *master, int fd, struct source *source)
+{
+    struct epoll_event event;
+
+    memset(&event, 0, sizeof(event));
+    event.events = EPOLLIN;
+    event.data.ptr = source;
+    return epoll_ctl(master->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void
+note_ready(struct child *child)
+{
+    struct generation *generation = child->generation;
+
+    child->ready = true;
+    if (generation->was_ready || !generation_is_ready(generation))
+        return;
+    generation->was_ready = true;
+    log_event(KPOP_LOG_INFO, "process.ready", "workers=%u auth_processes=%u",
+              generation->setup->settings.workers,
+              (unsigned)generation->count
+                  - generation->setup->settings.workers);
+}
+
+static void
+take_report(struct master *master, struct child *child,
+            const struct control *control)
+{
+    switch (control->type) {
+    case CONTROL_READY:
+        note_ready(child);
+        break;
+    case CONTROL_LOGGED_IN:
+        limits_logged_in(master->limits, control->id, child);
+        break;
+    case CONTROL_CLOSED:
+        limits_remove(master->limits, control->id, child);
+        if (child->sessions > 0)
+            child->sessions--;
+        break;
+    case CONTROL_CONNECTION:
+    case CONTROL_EVICT:
+    case CONTROL_DRAIN:
+    case CONTROL_STOP:
+    case CONTROL_CHANNEL:
+    case CONTROL_LAST:
+        break; /* not for us */
+    }
+}
+
+static void
+on_child(struct source *source, uint32_t events)
+{
+    struct child *child = (struct child *)source;
+    struct master *master = child->generation->owner;
+    struct control control;
+    int pass;
+    int rc = 1;
+    int i;
+
+    (void)events;
+    for (i = 0; i < CONTROLS_A_TURN && rc > 0 && child->control >= 0; i++) {
+        rc = control_recv(child->control, &control, &pass);
+        if (rc <= 0)
+            break;
+        if (pass >= 0)
+            close(pass);
+        take_report(master, child, &control);
+    }
+    /* It dies, and SIGCHLD tells; or it sent nonsense and has to. */
+    if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
+        child_let_go(child);
+        if (rc < 0 && child->pid != 0)
+            (void)kill(child->pid, SIGKILL);
+    }
+}
+
+static void
+start_child(struct master *master, struct child *child, uint64_t now)
+{
+    if (child_start(child, now) != 0)
+        return;
+    child->source.ready = on_child;
+    if (watch(master, child->control, &child->source) != 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "call=epoll_ctl error=\"%s\"", strerror(errno));
+        (void)kill(child->pid, SIGKILL);
+    }
+}
+
+/* May an empty slot be filled? */
+static bool
+is_wanted(const struct master *master, const struct child *child)
+{
+    const struct generation *generation = child->generation;
+
+    if (!generation->draining && !master->stopping)
+        return true;
+    /* Sessions that run still log in. */
+    return child->kind == CHILD_AUTH && !master->stopping
+           && generation_running(generation, CHILD_WORKER) > 0;
+}
+
+/* Tells a worker of an old generation, or all at the end, to come home. */
+static void
+tell(const struct master *master, struct child *child)
+{
+    struct control control;
+
+    if (child->kind != CHILD_WORKER || child->told || child->control < 0
+        || (!child->generation->draining && !master->stopping))
+        return;
+    memset(&control, 0, sizeof(control));
+    control.type = master->stopping ? CONTROL_STOP : CONTROL_DRAIN;
+    /* Its channel may be full now; then the next turn tries again. */
+    child->told = control_send(child->control, &control, -1) == 0;
+}
+
+static void
+tend_generation(struct master *master, struct generation *generation,
+                uint64_t now)
+{
+    const bool ending = generation->draining || master->stopping;
+    struct child *child;
+    size_t i;
+
+    for (i = 0; i < generation->count; i++) {
+        child = &generation->children[i];
+        if (child->pid == 0 && is_wanted(master, child)
+            && now >= child->restart_at)
+            start_child(master, child, now);
+        tell(master, child);
+        child_watch(child, now);
+    }
+    if (!ending || generation_running(generation, CHILD_WORKER) > 0)
+        return;
+    for (i = 0; i < generation->count; i++)
+        child_let_go(&generation->children[i]);
+}
+
+static bool
+is_empty(const struct generation *generation)
+{
+    return generation_running(generation, CHILD_WORKER) == 0
+           && generation_running(generation, CHILD_AUTH) == 0;
+}
+
+static void
+tend(struct master *master, uint64_t now)
+{
+    struct generation **at = &master->current;
+    struct generation *generation;
+    size_t old = 0;
+
+    while ((generation = *at) != NULL) {
+        tend_generation(master, generation, now);
+        if (generation->draining && is_empty(generation)) {
+            *at = generation->next;
+            generation_free(generation);
+            continue;
+        }
+        old += generation->draining;
+        /* Reloads without end must not pile up processes. */
+        if (old > GENERATIONS_MAX) {
+            size_t i;
+
+            for (i = 0; i < generation->count; i++)
+                if (generation->children[i].pid != 0
+                    && generation->children[i].kind == CHILD_WORKER)
+                    (void)kill(generation->children[i].pid, SIGTERM);
+        }
+        at = &generation->next;
+    }
+    master_accept_when_possible(master, now);
+}
+
+static struct child *
+child_by_pid(const struct master *master, pid_t pid)
+{
+    struct generation *generation;
+    size_t i;
+
+    for (generation = master->current; generation != NULL;
+         generation = generation->next)
+        for (i = 0; i < generation->count; i++)
+            if (generation->children[i].pid == pid)
+                return &generation->children[i];
+    return NULL;
+}
+
+static void
+reap(struct master *master, uint64_t now)
+{
+    struct child *child;
+    bool expected;
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        child = child_by_pid(master, pid);
+        if (child == NULL)
+            continue;
+        expected = child->generation->draining || master->stopping;
+        limits_remove_owner(master->limits, child);
+        child_ended(child, status, expected, now);
+    }
+}
+
+/* ---- configurations ---- */
+
+static void
+configure_limits(struct master *master, const struct settings *s)
+{
+    struct limits_config config;
+
+    config.max_sessions = s->max_sessions;
+    config.max_sessions_per_ip = s->max_sessions_per_ip;
+    config.max_unauthenticated = s->max_unauthenticated;
+    config.trusted = s->trusted;
+    config.trusted_count = s->trusted_count;
+    if (master->limits == NULL)
+        master->limits = limits_new(&config);
+    else
+        limits_configure(master->limits, &config);
+}
+
+/* A checked configuration becomes the current one; the former drains. */
+static void
+take_generation(struct master *master, struct generation *generation,
+                struct listener *listeners)
+{
+    const struct settings *s = &generation->setup->settings;
+
+    master_stop_accepting(master);
+    listen_close(master->listeners);
+    master->listeners = listeners;
+    master_own_listeners(master);
+    generation->owner = master;
+    generation->epoll = master->epoll;
+    generation->next = master->current;
+    if (master->current != NULL)
+        master->current->draining = true;
+    master->current = generation;
+    configure_limits(master, s);
+    log_set(s->use_syslog, s->log_level);
+    listen_log(listeners);
+}
+
+/* 0, or -1 with a sentence and everything as it was. */
+static int
+configure(struct master *master, char *error, size_t error_size)
+{
+    struct setup *setup =
+        setup_load(master->entry, master->path, error, error_size);
+    struct listener *listeners = NULL;
+    struct generation *generation;
+
+    if (setup == NULL)
+        return -1;
+    if (setup_check(setup, error, error_size) != 0
+        || listen_open(setup, &master->listeners, &listeners, error,
+                       error_size)
+               != 0) {
+        setup_free(setup);
+        return -1;
+    }
+    generation = generation_new(setup);
+    if (generation == NULL) {
+        snprintf(error, error_size, "out of memory");
+        setup_free(setup);
+        listen_close(listeners);
+        return -1;
+    }
+    take_generation(master, generation, listeners);
+    return master->limits != NULL ? 0 : -1;
+}
+
+static void
+reload(struct master *master)
+{
+    char error[SETUP_ERROR_MAX];
+    char quoted[SETUP_ERROR_MAX + 64];
+
+    if (master->stopping)
+        return;
+    if (configure(master, error, sizeof(error)) == 0) {
+        log_event(KPOP_LOG_INFO, "config.reloaded", "text=\"new sessions "
+                  "follow the new configuration\"");
+        return;
+    }
+    log_event(KPOP_LOG_ERROR, "config.refused",
+              "error=%s text=\"the old configuration stays\"",
+              log_quote(error, quoted, sizeof(quoted)));
+}
+
+/* ---- signals ---- */
+
+static void
+begin_stop(struct master *master, uint64_t now)
+{
+    struct generation *generation;
+    size_t i;
+
+    if (master->stopping)
+        return;
+    log_event(KPOP_LOG_INFO, "process.stop", "sessions=%zu",
+              limits_total(master->limits));
+    master->stopping = true;
+    master->kill_at = now + STOP_MAX;
+    master_stop_accepting(master);
+    listen_close(master->listeners);
+    master->listeners = NULL;
+    /* Those that drain already are told again. */
+    for (generation = master->current; generation != NULL;
+         generation = generation->next)
+        for (i = 0; i < generation->count; i++)
+            generation->children[i].told = false;
+}
+
+static void
+kill_all(const struct master *master)
+{
+    struct generation *generation;
+    size_t i;
+
+    for (generation = master->current; generation != NULL;
+         generation = generation->next)
+        for (i = 0; i < generation->count; i++)
+            if (generation->children[i].pid != 0)
+                (void)kill(generation->children[i].pid, SIGKILL);
+}
+
+static void
+on_signal(struct source *source, uint32_t events)
+{
+    struct master *master =
+        (struct master *)(void *)((char *)source
+                                  - offsetof(struct master, signal_source));
+    struct signalfd_siginfo info;
+    uint64_t now = process_now();
+
+    (void)events;
+    while (read(master->signals, &info, sizeof(info)) == sizeof(info)) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            begin_stop(master, now);
+        else if (info.ssi_signo == SIGHUP)
+            reload(master);
+        else if (info.ssi_signo == SIGCHLD)
+            reap(master, now);
+    }
+}
+
+static int
+open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGCHLD);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    signal(SIGPIPE, SIG_IGN);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- the loop ---- */
+
+static int
+next_wait(const struct master *master, uint64_t now)
+{
+    const struct generation *generation;
+    uint64_t next = now + WATCH_MS;
+    size_t i;
+
+    for (generation = master->current; generation != NULL;
+         generation = generation->next) {
+        for (i = 0; i < generation->count; i++) {
+            const struct child *child = &generation->children[i];
+
+            if (child->pid == 0 && child->restart_at > now
+                && child->restart_at < next)
+                next = child->restart_at;
+        }
+    }
+    if (master->accept_again > now && master->accept_again < next)
+        next = master->accept_again;
+    return (int)(next - now);
+}
+
+static void
+master_loop(struct master *master)
+{
+    struct epoll_event events[EVENTS];
+    struct source *source;
+    uint64_t now;
+    int count;
+    int i;
+
+    for (;;) {
+        now = process_now();
+        tend(master, now);
+        if (master->stopping
+            && (master->current == NULL || is_empty(master->current))
+            && (master->current == NULL || master->current->next == NULL))
+            return;
+        if (master->stopping && now >= master->kill_at)
+            kill_all(master);
+        count = epoll_wait(master->epoll, events, EVENTS,
+                           next_wait(master, now));
+        /* A reload or a stop frees what later events point to. */
+        for (i = 0; i < count; i++) {
+            source = events[i].data.ptr;
+            if (source == &master->signal_source)
+                continue;
+            source->ready(source, events[i].events);
+        }
+        on_signal(&master->signal_source, 0);
+    }
+}
+
+static int
+start(struct master *master, char *error, size_t error_size)
+{
+    struct timespec now;
+
+    master->signals = open_signals();
+    master->epoll = epoll_create1(EPOLL_CLOEXEC);
+    master->signal_source.ready = on_signal;
+    if (master->signals < 0 || master->epoll < 0
+        || watch(master, master->signals, &master->signal_source) != 0) {
+        snprintf(error, error_size, "cannot start: %s", strerror(errno));
+        return -1;
+    }
+    /* Ids of sessions differ from those before a restart. */
+    clock_gettime(CLOCK_REALTIME, &now);
+    master->last_id = (uint64_t)now.tv_sec << 24;
+    process_raise_files();
+    return configure(master, error, error_size);
+}
+
+int
+master_main(kpop_plugin_entry_fn entry, const char *path)
+{
+    struct master master;
+    char error[SETUP_ERROR_MAX] = "out of memory";
+    int status = 0;
+
+    memset(&master, 0, sizeof(master));
+    master.entry = entry;
+    master.path = path;
+    master.epoll = -1;
+    master.signals = -1;
+    if (start(&master, error, sizeof(error)) == 0) {
+        master_loop(&master);
+        log_event(KPOP_LOG_INFO, "process.end", "text=\"stopped\"");
+    } else {
+        fprintf(stderr, "%s\n", error);
+        status = 1;
+    }
+    listen_close(master.listeners);
+    if (master.current != NULL)
+        generation_free(master.current);
+    limits_free(master.limits);
+    if (master.signals >= 0)
+        close(master.signals);
+    if (master.epoll >= 0)
+        close(master.epoll);
+    return status;
+}

@@ -1,0 +1,199 @@
+/*
+ * master_accept.c - accepts connections and hands them to workers.  The one
+ * place where connections are limited.  Not an octet of a client is read.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/master_internal.h"
+#include "plugin/host/kpopd/process.h"
+
+enum { ACCEPTS_A_TURN = 64 };
+
+static struct child *
+least_loaded(const struct master *master)
+{
+    struct generation *generation = master->current;
+    struct child *best = NULL;
+    struct child *child;
+    size_t i;
+
+    for (i = 0; i < generation->count; i++) {
+        child = &generation->children[i];
+        if (child->kind != CHILD_WORKER || child->pid == 0
+            || child->control < 0)
+            continue;
+        if (best == NULL || child->sessions < best->sessions)
+            best = child;
+    }
+    return best;
+}
+
+static void
+evict(const struct limits_victim *victim)
+{
+    const struct child *owner = victim->owner;
+    struct control control;
+
+    if (owner == NULL || owner->control < 0)
+        return;
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_EVICT;
+    control.id = victim->id;
+    (void)control_send(owner->control, &control, -1);
+}
+
+static void
+refuse(const struct listener *listener, const struct address *peer, int fd)
+{
+    static const char text[] =
+        "-ERR [SYS/TEMP] too many connections, try again later\r\n";
+    char address[ADDRESS_TEXT_MAX];
+
+    log_event(KPOP_LOG_WARNING, "session.refused",
+              "service=%s peer=%s text=\"too many connections\"",
+              listener->service,
+              address_print(peer, address, sizeof(address)));
+    /* Inside a KPOP handshake no text can be read. */
+    if (strcmp(listener->service, "pop3") == 0)
+        (void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+/* Passes it to the worker with the fewest sessions that will take it. */
+static void
+hand_over(struct master *master, const struct control *control, int fd)
+{
+    struct child *worker = least_loaded(master);
+
+    if (worker != NULL && control_send(worker->control, control, fd) == 0) {
+        worker->sessions++;
+        limits_set_owner(master->limits, control->id, worker);
+    } else {
+        log_event(KPOP_LOG_WARNING, "session.refused",
+                  "service=%s text=\"no worker takes the connection\" "
+                  "error=\"%s\"",
+                  control->service,
+                  worker == NULL ? "none runs" : strerror(errno));
+        limits_remove(master->limits, control->id, NULL);
+    }
+    close(fd);
+}
+
+static void
+take(struct master *master, const struct listener *listener, int fd,
+     const struct sockaddr *from)
+{
+    struct limits_victim victim;
+    struct control control;
+
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_CONNECTION;
+    control.id = ++master->last_id;
+    strcpy(control.service, listener->service);
+    if (!address_from_socket(from, &control.peer, &control.peer_port)) {
+        close(fd);
+        return;
+    }
+    switch (limits_admit(master->limits, control.id, &control.peer,
+                         &victim)) {
+    case LIMITS_REFUSE:
+        refuse(listener, &control.peer, fd);
+        return;
+    case LIMITS_EVICT:
+        evict(&victim);
+        break;
+    case LIMITS_ADMIT:
+        break;
+    }
+    hand_over(master, &control, fd);
+}
+
+static void
+on_listener(struct source *source, uint32_t events)
+{
+    const struct listener *listener = (const struct listener *)source;
+    struct master *master = listener->owner;
+    struct sockaddr_storage from;
+    socklen_t size;
+    int fd;
+    int i;
+
+    (void)events;
+    for (i = 0; i < ACCEPTS_A_TURN && master->accepting; i++) {
+        size = sizeof(from);
+        fd = accept4(listener->fd, (struct sockaddr *)&from, &size,
+                     SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0) {
+            take(master, listener, fd, (struct sockaddr *)&from);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS
+            || errno == ENOMEM) {
+            log_event(KPOP_LOG_ERROR, "process.fail",
+                      "call=accept error=\"%s\"", strerror(errno));
+            master_stop_accepting(master);
+            master->accept_again = process_now() + ACCEPT_PAUSE;
+        }
+        if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
+void
+master_own_listeners(struct master *master)
+{
+    struct listener *listener;
+
+    for (listener = master->listeners; listener != NULL;
+         listener = listener->next) {
+        listener->source.ready = on_listener;
+        listener->owner = master;
+    }
+}
+
+static void
+watch_listeners(struct master *master, int operation)
+{
+    struct listener *listener;
+    struct epoll_event event;
+
+    for (listener = master->listeners; listener != NULL;
+         listener = listener->next) {
+        memset(&event, 0, sizeof(event));
+        event.events = EPOLLIN;
+        event.data.ptr = &listener->source;
+        (void)epoll_ctl(master->epoll, operation, listener->fd, &event);
+    }
+}
+
+void
+master_stop_accepting(struct master *master)
+{
+    if (master->accepting)
+        watch_listeners(master, EPOLL_CTL_DEL);
+    master->accepting = false;
+}
+
+void
+master_accept_when_possible(struct master *master, uint64_t now)
+{
+    bool possible = !master->stopping && now >= master->accept_again
+                    && least_loaded(master) != NULL;
+
+    if (possible && !master->accepting) {
+        master->accept_again = 0;
+        watch_listeners(master, EPOLL_CTL_ADD);
+        master->accepting = true;
+    } else if (!possible) {
+        master_stop_accepting(master);
+    }
+}

@@ -1,0 +1,48 @@
+/*
+ * master_internal.h - what the master's files share.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_MASTER_INTERNAL_H
+#define KPOPD_MASTER_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/children.h"
+#include "plugin/host/kpopd/limits.h"
+#include "plugin/host/kpopd/listen.h"
+#include "plugin/host/kpopd/worker.h"
+
+enum {
+    STOP_MAX = 30000,      /* milliseconds */
+    GENERATIONS_MAX = 8,   /* draining ones; then the oldest is stopped */
+    ACCEPT_PAUSE = 200     /* when descriptors or memory run out */
+};
+
+struct master {
+    kpop_plugin_entry_fn entry;
+    const char *path;
+    int epoll;
+    int signals;
+    struct source signal_source;
+    struct listener *listeners;
+    bool accepting;            /* the listeners are watched */
+    uint64_t accept_again;     /* 0, or when after a pause */
+    struct limits *limits;
+    struct generation *current; /* newest first */
+    uint64_t last_id;
+    bool stopping;
+    uint64_t kill_at;
+};
+
+/* master_accept.c */
+
+/* Watches the listeners, or not, as there are workers to serve them. */
+void master_accept_when_possible(struct master *master, uint64_t now);
+/* Takes listeners out of epoll, e.g. before they are closed. */
+void master_stop_accepting(struct master *master);
+/* For a new list of listeners. */
+void master_own_listeners(struct master *master);
+
+#endif

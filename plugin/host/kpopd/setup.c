@@ -1,0 +1,279 @@
+/*
+ * setup.c - loads and checks a configuration.  The checks run in children
+ * with the rights of run_as and auth_user: root can read everything, so its
+ * own look would prove nothing.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/auth.h"
+#include "plugin/host/kpopd/passdb.h"
+#include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/worker.h"
+
+enum { CHECK_SECONDS = 60 };
+
+static int32_t
+load_plugin(kpop_plugin_entry_fn entry, const struct kpop_host *host,
+            const char *path, struct setup *setup,
+            struct kpop_plugin **plugin_out, char *error, size_t error_size)
+{
+    int32_t rc = entry(KPOP_ABI_MAJOR, host, NULL, plugin_out, &setup->api,
+                       error, error_size);
+
+    if (rc == KPOP_OK)
+        rc = kpopd_settings_declare(setup->api, *plugin_out, error,
+                                    error_size);
+    if (rc == KPOP_OK)
+        rc = setup->api->load(*plugin_out, path, error, error_size);
+    return rc;
+}
+
+struct setup *
+setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
+           size_t error_size)
+{
+    struct setup *setup = calloc(1, sizeof(*setup));
+    int32_t rc;
+
+    if (setup == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return NULL;
+    }
+    rc = load_plugin(entry, &worker_host, path, setup, &setup->sessions,
+                     error, error_size);
+    if (rc == KPOP_OK)
+        rc = load_plugin(entry, &auth_host, path, setup, &setup->logins,
+                         error, error_size);
+    if (rc == KPOP_OK)
+        rc = setup->api->ready(setup->sessions, error, error_size);
+    if (rc == KPOP_OK)
+        rc = kpopd_settings_read(setup->api, setup->sessions,
+                                 &setup->settings, error, error_size);
+    if (rc != KPOP_OK) {
+        setup_free(setup);
+        return NULL;
+    }
+    return setup;
+}
+
+void
+setup_free(struct setup *setup)
+{
+    if (setup == NULL)
+        return;
+    if (setup->sessions != NULL)
+        setup->api->free(setup->sessions);
+    if (setup->logins != NULL)
+        setup->api->free(setup->logins);
+    kpopd_settings_free(&setup->settings);
+    free(setup);
+}
+
+static int
+blame(const struct setup *setup, const char *key, const char *sentence,
+      char *error, size_t error_size)
+{
+    (void)setup->api->blame(setup->sessions, key, sentence, error,
+                            error_size);
+    return -1;
+}
+
+static int
+blame_path(const struct setup *setup, const char *key, const char *path,
+           const char *why, char *error, size_t error_size)
+{
+    char sentence[SETUP_ERROR_MAX / 2];
+
+    snprintf(sentence, sizeof(sentence), "%.300s: %s", path, why);
+    return blame(setup, key, sentence, error, error_size);
+}
+
+/* Root's directory holds a file that only auth_user may touch; nobody but
+ * root may put another one in its place. */
+static int
+make_directory(const char *path)
+{
+    struct stat st;
+
+    if (mkdir(path, geteuid() == 0 ? 0755 : 0700) == 0 || errno != EEXIST) {
+        if (errno != EEXIST && access(path, F_OK) != 0)
+            return -1;
+        /* Whatever the umask. */
+        return geteuid() == 0 ? chmod(path, 0755) : 0;
+    }
+    if (stat(path, &st) != 0)
+        return -1;
+    if (!S_ISDIR(st.st_mode)) {
+        errno = ENOTDIR;
+        return -1;
+    }
+    return 0;
+}
+
+static int
+make_replay_file(const struct setup *setup)
+{
+    const struct settings *s = &setup->settings;
+    int rc;
+    int fd;
+
+    if (s->auth_user.name == NULL || !s->kpop_wanted)
+        return 0; /* the auth process makes it as ourselves */
+    fd = open(s->replay_cache,
+              O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == EEXIST ? 0 : -1;
+    rc = fchown(fd, s->auth_user.uid, s->auth_user.gid);
+    if (rc != 0)
+        (void)unlink(s->replay_cache);
+    close(fd);
+    return rc;
+}
+
+static int
+prepare(const struct setup *setup, char *error, size_t error_size)
+{
+    const struct settings *s = &setup->settings;
+    char parent[PATH_MAX];
+    char *slash;
+
+    if (make_directory(s->state_dir) != 0)
+        return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
+                          error, error_size);
+    if (!s->kpop_wanted)
+        return 0;
+    snprintf(parent, sizeof(parent), "%s", s->replay_cache);
+    slash = strrchr(parent, '/');
+    if (slash != NULL && slash != parent) {
+        *slash = '\0';
+        if (make_directory(parent) != 0)
+            return blame_path(setup, "replay_cache", parent, strerror(errno),
+                              error, error_size);
+    }
+    if (make_replay_file(setup) != 0)
+        return blame_path(setup, "replay_cache", s->replay_cache,
+                          strerror(errno), error, error_size);
+    return 0;
+}
+
+/* With the rights of auth_user. */
+static int
+check_logins(const struct setup *setup, char *error, size_t error_size)
+{
+    const struct settings *s = &setup->settings;
+    char why[SETUP_ERROR_MAX / 2];
+    struct passdb *db;
+
+    if (setup->api->ready(setup->logins, error, error_size) != KPOP_OK)
+        return -1;
+    if (s->password_file == NULL)
+        return 0;
+    db = passdb_open(s->password_file, why, sizeof(why));
+    if (db == NULL)
+        return blame(setup, "passwords", why, error, error_size);
+    passdb_close(db);
+    return 0;
+}
+
+/* With the rights of run_as: what comes before the first % must be there. */
+static int
+check_store(const struct setup *setup, char *error, size_t error_size)
+{
+    char path[PATH_MAX];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%s", setup->settings.store);
+    path[strcspn(path, "%")] = '\0';
+    /* The part of a component that stands before the %. */
+    path[strrchr(path, '/') - path + 1] = '\0';
+    if (stat(path, &st) != 0)
+        return blame_path(setup, "store", path, strerror(errno), error,
+                          error_size);
+    if (access(path, X_OK) != 0)
+        return blame_path(setup, "store", path,
+                          "the user of the workers may not go there", error,
+                          error_size);
+    return 0;
+}
+
+typedef int check_fn(const struct setup *setup, char *error,
+                     size_t error_size);
+
+static void
+run_check(check_fn *check, const struct setup *setup,
+          const struct account *account, int fd)
+{
+    char error[SETUP_ERROR_MAX] = "";
+    int rc;
+
+    signal(SIGALRM, SIG_DFL);
+    alarm(CHECK_SECONDS);
+    rc = process_become(account, error, sizeof(error));
+    if (rc == 0)
+        rc = check(setup, error, sizeof(error));
+    if (rc != 0 && write(fd, error, strlen(error)) < 0)
+        rc = -1;
+    _exit(rc == 0 ? 0 : 1);
+}
+
+static int
+check_as(check_fn *check, const struct setup *setup,
+         const struct account *account, char *error, size_t error_size)
+{
+    ssize_t got = 0;
+    size_t len = 0;
+    int status = 0;
+    int fds[2];
+    pid_t pid;
+
+    if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
+        snprintf(error, error_size, "cannot start a check: %s",
+                 strerror(errno));
+        return -1;
+    }
+    if (pid == 0)
+        run_check(check, setup, account, fds[1]);
+    close(fds[1]);
+    do {
+        got = read(fds[0], error + len, error_size - 1 - len);
+        if (got > 0)
+            len += (size_t)got;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+    error[len] = '\0';
+    close(fds[0]);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return 0;
+    if (len == 0)
+        snprintf(error, error_size,
+                 "the check of the configuration crashed or took more than "
+                 "%d seconds",
+                 CHECK_SECONDS);
+    return -1;
+}
+
+int
+setup_check(const struct setup *setup, char *error, size_t error_size)
+{
+    const struct settings *s = &setup->settings;
+
+    if (prepare(setup, error, error_size) != 0
+        || check_as(check_store, setup, &s->run_as, error, error_size) != 0)
+        return -1;
+    return check_as(check_logins, setup, &s->auth_user, error, error_size);
+}

@@ -1,0 +1,40 @@
+/*
+ * setup.h - one reading of the configuration and what was made of it.
+ *
+ * Master, workers and auth processes of one generation share one setup: it is
+ * read once, by the master, and children are forked from it, so that a
+ * process that is replaced later works by the same configuration even when
+ * the file has been edited meanwhile.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_SETUP_H
+#define KPOPD_SETUP_H
+
+#include <stddef.h>
+
+#include "plugin/host/kpopd/settings.h"
+#include "plugin/kpop_plugin.h"
+
+struct setup {
+    const struct kpop_api *api;
+    struct kpop_plugin *sessions; /* ready; for workers */
+    struct kpop_plugin *logins;   /* loaded; for auth processes */
+    struct settings settings;
+};
+
+enum { SETUP_ERROR_MAX = 1024 };
+
+/* NULL with "FILE:LINE: sentence". */
+struct setup *setup_load(kpop_plugin_entry_fn entry, const char *path,
+                         char *error, size_t error_size);
+/*
+ * Everything else that would keep us from serving: makes state_dir and the
+ * replay cache's file with their owners when they are missing, then looks,
+ * with the rights of those who will use them, at keytab, password file and
+ * mail.  0, or -1 with a sentence.
+ */
+int setup_check(const struct setup *setup, char *error, size_t error_size);
+void setup_free(struct setup *setup);
+
+#endif

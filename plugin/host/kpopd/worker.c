@@ -1,0 +1,351 @@
+/*
+ * worker.c - the loop of a worker: epoll, the earliest timer, and messages
+ * from the master.  Runs as run_as; faces the network and reads the mail, but
+ * can read neither keytab nor passwords.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/conn.h"
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/store.h"
+
+/* The master kills at 30 s; a session that hangs longer is dropped here. */
+enum { STOP_MS = 28000, EVENTS = 64, CONTROLS_A_TURN = 64 };
+
+static void
+on_log(void *host, void *conn, uint32_t level, const char *event,
+       const char *line)
+{
+    (void)host;
+    (void)conn;
+    log_line(level, event, line);
+}
+
+const struct kpop_host worker_host = {
+    .size = sizeof(struct kpop_host),
+    .version = KPOP_ABI_MINOR,
+    .log = on_log,
+    .exchange_mechanisms = authclient_mechanisms,
+    .exchange_start = authclient_start,
+    .exchange_step = authclient_step,
+    .exchange_end = authclient_end,
+    .open = store_open,
+    .list = store_list,
+    .fetch = store_fetch,
+    .commit = store_commit,
+    .close = store_close,
+    .cancel = authclient_cancel,
+};
+
+int
+worker_watch(struct worker *worker, int operation, int fd, uint32_t events,
+             struct source *source)
+{
+    struct epoll_event event;
+
+    memset(&event, 0, sizeof(event));
+    event.events = events;
+    event.data.ptr = source;
+    return epoll_ctl(worker->epoll, operation, fd, &event);
+}
+
+/* ---- to the master ---- */
+
+static void
+watch_control(struct worker *worker)
+{
+    uint32_t events = EPOLLIN;
+
+    if (worker->outbox_count > 0)
+        events |= EPOLLOUT;
+    (void)worker_watch(worker, EPOLL_CTL_MOD, worker->control, events,
+                       &worker->control_source);
+}
+
+static void
+keep_report(struct worker *worker, const struct control *control)
+{
+    struct control *outbox = worker->outbox;
+    size_t room = worker->outbox_room;
+
+    if (worker->outbox_count == room) {
+        room = room == 0 ? 64 : room * 2;
+        outbox = realloc(outbox, room * sizeof(outbox[0]));
+        if (outbox == NULL) {
+            log_event(KPOP_LOG_ERROR, "process.fail",
+                      "text=\"out of memory; a connection is counted too "
+                      "long\"");
+            return;
+        }
+        worker->outbox = outbox;
+        worker->outbox_room = room;
+    }
+    outbox[worker->outbox_count++] = *control;
+    watch_control(worker);
+}
+
+void
+worker_report(struct worker *worker, enum control_type type, uint64_t id)
+{
+    struct control control;
+
+    memset(&control, 0, sizeof(control));
+    control.type = type;
+    control.id = id;
+    if (worker->outbox_count > 0
+        || (control_send(worker->control, &control, -1) != 0
+            && errno == EAGAIN))
+        keep_report(worker, &control);
+}
+
+static void
+flush_outbox(struct worker *worker)
+{
+    size_t sent = 0;
+
+    while (sent < worker->outbox_count
+           && control_send(worker->control, &worker->outbox[sent], -1) == 0)
+        sent++;
+    worker->outbox_count -= sent;
+    memmove(worker->outbox, worker->outbox + sent,
+            worker->outbox_count * sizeof(worker->outbox[0]));
+    watch_control(worker);
+}
+
+/* ---- from the master ---- */
+
+static void
+begin_stop(struct worker *worker)
+{
+    struct conn *conn;
+    struct conn *next;
+
+    if (worker->stopping)
+        return;
+    worker->stopping = true;
+    worker->stop_by = process_now() + STOP_MS;
+    for (conn = worker->conns; conn != NULL; conn = next) {
+        /* Only this one is unlinked by what follows, and freed later. */
+        next = conn->next;
+        conn_stop(conn);
+    }
+}
+
+static void
+obey(struct worker *worker, const struct control *control, int pass)
+{
+    switch (control->type) {
+    case CONTROL_CONNECTION:
+        if (pass >= 0)
+            conn_new(worker, control, pass);
+        return;
+    case CONTROL_CHANNEL:
+        if (pass >= 0)
+            authclient_add(worker->auth, control->pool, pass);
+        return;
+    case CONTROL_EVICT:
+        conn_evict(worker, control->id);
+        break;
+    case CONTROL_DRAIN:
+        worker->draining = true;
+        break;
+    case CONTROL_STOP:
+        begin_stop(worker);
+        break;
+    case CONTROL_READY:
+    case CONTROL_LOGGED_IN:
+    case CONTROL_CLOSED:
+    case CONTROL_LAST:
+        break; /* not for us */
+    }
+    if (pass >= 0)
+        close(pass);
+}
+
+static struct worker *
+worker_of(struct source *source, size_t offset)
+{
+    return (struct worker *)(void *)((char *)source - offset);
+}
+
+static void
+on_control(struct source *source, uint32_t events)
+{
+    struct worker *worker =
+        worker_of(source, offsetof(struct worker, control_source));
+    struct control control;
+    int pass;
+    int rc = 1;
+    int i;
+
+    if ((events & EPOLLOUT) != 0)
+        flush_outbox(worker);
+    for (i = 0; i < CONTROLS_A_TURN && rc > 0; i++) {
+        rc = control_recv(worker->control, &control, &pass);
+        if (rc > 0)
+            obey(worker, &control, pass);
+    }
+    if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
+        /* The master is gone: end as if it had told us. */
+        (void)worker_watch(worker, EPOLL_CTL_DEL, worker->control, 0, NULL);
+        begin_stop(worker);
+    }
+}
+
+static void
+on_pool(struct source *source, uint32_t events)
+{
+    struct worker *worker =
+        worker_of(source, offsetof(struct worker, pool_source));
+
+    (void)events;
+    pool_collect(worker->pool);
+}
+
+static void
+on_signal(struct source *source, uint32_t events)
+{
+    struct worker *worker =
+        worker_of(source, offsetof(struct worker, signal_source));
+    struct signalfd_siginfo info;
+
+    (void)events;
+    if (read(worker->signals, &info, sizeof(info)) == sizeof(info))
+        begin_stop(worker);
+}
+
+/* ---- the loop ---- */
+
+static bool
+is_over(struct worker *worker)
+{
+    if (worker->stopping && process_now() >= worker->stop_by) {
+        while (worker->conns != NULL)
+            conn_abort(worker->conns);
+        conn_bury(worker);
+        return true;
+    }
+    return (worker->draining || worker->stopping) && worker->conn_count == 0
+           && worker->outbox_count == 0;
+}
+
+static int
+next_wait(const struct worker *worker)
+{
+    uint64_t now = process_now();
+    uint64_t next = timers_next(&worker->timers);
+
+    if (worker->stopping && worker->stop_by < next)
+        next = worker->stop_by;
+    if (next == TIMER_NEVER)
+        return -1;
+    if (next <= now)
+        return 0;
+    return next - now < 60000 ? (int)(next - now) : 60000;
+}
+
+static void
+worker_loop(struct worker *worker)
+{
+    struct epoll_event events[EVENTS];
+    struct source *source;
+    int count;
+    int i;
+
+    while (!is_over(worker)) {
+        count = epoll_wait(worker->epoll, events, EVENTS, next_wait(worker));
+        for (i = 0; i < count; i++) {
+            source = events[i].data.ptr;
+            source->ready(source, events[i].events);
+        }
+        timers_run(&worker->timers, process_now());
+        conn_bury(worker);
+    }
+}
+
+static int
+open_signals(void)
+{
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int
+start(struct worker *worker)
+{
+    const struct control ready = { .type = CONTROL_READY };
+
+    worker->control_source.ready = on_control;
+    worker->pool_source.ready = on_pool;
+    worker->signal_source.ready = on_signal;
+    worker->epoll = epoll_create1(EPOLL_CLOEXEC);
+    worker->signals = open_signals();
+    worker->pool = pool_new();
+    worker->auth = authclient_new(worker);
+    if (worker->epoll < 0 || worker->signals < 0 || worker->pool == NULL
+        || worker->auth == NULL)
+        return -1;
+    if (worker_watch(worker, EPOLL_CTL_ADD, worker->control, EPOLLIN,
+                     &worker->control_source)
+            != 0
+        || worker_watch(worker, EPOLL_CTL_ADD, pool_fd(worker->pool), EPOLLIN,
+                        &worker->pool_source)
+               != 0
+        || worker_watch(worker, EPOLL_CTL_ADD, worker->signals, EPOLLIN,
+                        &worker->signal_source)
+               != 0)
+        return -1;
+    return control_send(worker->control, &ready, -1);
+}
+
+int
+worker_main(const struct setup *setup, int control_fd)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+    int status = 1;
+
+    if (worker == NULL)
+        return 1;
+    worker->api = setup->api;
+    worker->setup = setup;
+    worker->control = control_fd;
+    worker->epoll = -1;
+    worker->signals = -1;
+    if (start(worker) == 0) {
+        worker_loop(worker);
+        status = 0;
+    } else {
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"a worker cannot start\" error=\"%s\"",
+                  strerror(errno));
+    }
+    /* A store thread that is still blocked uses what we would free. */
+    if (!pool_free(worker->pool))
+        _exit(status);
+    authclient_free(worker->auth);
+    timers_free(&worker->timers);
+    free(worker->outbox);
+    if (worker->signals >= 0)
+        close(worker->signals);
+    if (worker->epoll >= 0)
+        close(worker->epoll);
+    free(worker);
+    return status;
+}

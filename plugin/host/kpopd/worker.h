@@ -1,0 +1,63 @@
+/*
+ * worker.h - a worker process: connections, sessions and the store.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPD_WORKER_H
+#define KPOPD_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "plugin/host/kpopd/authclient.h"
+#include "plugin/host/kpopd/control.h"
+#include "plugin/host/kpopd/pool.h"
+#include "plugin/host/kpopd/setup.h"
+#include "plugin/host/kpopd/timers.h"
+#include "plugin/kpop_plugin.h"
+
+extern const struct kpop_host worker_host;
+
+struct conn;
+
+/* Something epoll watches; lives inside what it belongs to. */
+struct source {
+    void (*ready)(struct source *source, uint32_t events);
+};
+
+struct worker {
+    const struct kpop_api *api;
+    const struct setup *setup;
+    int epoll;
+    int control;
+    int signals;
+    struct source control_source;
+    struct source pool_source;
+    struct source signal_source;
+    struct timers timers;
+    struct pool *pool;
+    struct authclient *auth;
+    struct conn *conns;      /* with an open socket */
+    struct conn *dead;       /* freed after the present turn */
+    size_t conn_count;       /* all that are not freed yet */
+    struct control *outbox;  /* what the master could not take yet */
+    size_t outbox_count;
+    size_t outbox_room;
+    bool draining;
+    bool stopping;
+    uint64_t stop_by;
+    uint8_t buffer[KPOP_READ_MAX];
+};
+
+/* The life of a worker, after its rights were dropped; the exit status. */
+int worker_main(const struct setup *setup, int control_fd);
+
+/* Tells the master; kept until it takes it. */
+void worker_report(struct worker *worker, enum control_type type,
+                   uint64_t id);
+/* 0 or -1 with errno. */
+int worker_watch(struct worker *worker, int operation, int fd,
+                 uint32_t events, struct source *source);
+
+#endif
