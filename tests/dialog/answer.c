@@ -236,6 +236,8 @@ answer_commit(struct question *q)
         host_fail(host, "commit of %u marks for %u messages", q->count,
                   q->box->count);
     for (i = 0; i < q->count && i < q->box->count; i++) {
+        if ((q->marks[i] & KPOP_MARK_RETRIEVED) != 0)
+            host->messages[q->box->messages[i]].retrieved = true;
         if ((q->marks[i] & KPOP_MARK_DELETE) == 0)
             continue;
         host->messages[q->box->messages[i]].deleted = true;
@@ -258,6 +260,31 @@ fault_applies(struct fault *fault, const struct question *q)
            (fault->msg == 0 || fault->msg == q->first + 1);
 }
 
+/* What a host may not do; the octets behind the buffer are not touched. */
+static int32_t
+answer_with_lie(struct question *q, int32_t lie)
+{
+    const struct kpop_api *api = q->conn->host->api;
+    int32_t result = KPOP_OK;
+
+    switch ((int)q->kind) {
+    case ASK_LIST:
+        q->count -= lie == LIE_SHORT;
+        result = answer_list(q);
+        if (lie == LIE_LONG)
+            (void)api->put_msg(q->op, 1, "extra");
+        return result;
+    case ASK_FETCH:
+        return lie == LIE_LONG ? (int32_t)q->count + 1 : 0;
+    case ASK_OPEN:
+        if (lie == LIE_LONG)
+            (void)api->put_user(q->op, "mallory");
+        return lie == LIE_LONG ? host_answer_open(q) : KPOP_OK;
+    default:
+        return lie == LIE_LONG ? 12345 : KPOP_OK;
+    }
+}
+
 int32_t
 host_answer(struct question *q)
 {
@@ -276,7 +303,7 @@ host_answer(struct question *q)
         result = fault->result;
         if (fault->once)
             fault->result = 0;
-        return result;
+        return result < LIE_SHORT ? result : answer_with_lie(q, result);
     }
     if (q->kind == ASK_START && strcmp(q->text, "PLAIN") == 0)
         return answer_plain(q);

@@ -206,7 +206,7 @@ cut_by_question(struct play *play, struct client *client)
 static bool
 complete(struct client *client)
 {
-    if (!client->conn.is_asked)
+    if (!client->conn.is_asked || client->conn.host->held)
         return false;
     host_complete(&client->conn);
     return true;

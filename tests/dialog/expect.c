@@ -166,6 +166,18 @@ expect_close(struct play *play)
 }
 
 static void
+expect_taken(struct play *play)
+{
+    struct kpop_session *session = play->client->conn.session;
+
+    if (session == NULL ||
+        (play->api->wants(session) & KPOP_IS_TAKEN) == 0)
+        host_fail(&play->host, "line %d: the connection is not taken",
+                  play->line);
+    play->client->close_seen = true;
+}
+
+static void
 expect_deaf(struct play *play)
 {
     struct client *client = play->client;
@@ -201,6 +213,9 @@ expect_step(struct play *play, const struct step *step)
         break;
     case STEP_EXPECT_CLOSE:
         expect_close(play);
+        break;
+    case STEP_EXPECT_TAKEN:
+        expect_taken(play);
         break;
     case STEP_EXPECT_DEAF:
         expect_deaf(play);

@@ -288,6 +288,21 @@ on_close(void *conn, void *box_ptr)
     c->host->closes++;
 }
 
+/* A hint; the answer may come at once or as ever. */
+static void
+on_cancel(void *conn, struct kpop_op *op)
+{
+    struct conn *c = conn;
+
+    if (c->host->inside == 0)
+        host_fail(c->host, "cancel outside of any call");
+    if (!c->is_asked || c->asked.op != op)
+        host_fail(c->host, "cancel of no question");
+    c->host->cancels++;
+    if (c->host->done_in_cancel)
+        call_done(c, false);
+}
+
 void
 host_table(struct kpop_host *table, bool exchange)
 {
@@ -309,4 +324,5 @@ host_table(struct kpop_host *table, bool exchange)
     table->fetch = on_fetch;
     table->commit = on_commit;
     table->close = on_close;
+    table->cancel = on_cancel;
 }

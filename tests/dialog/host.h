@@ -35,6 +35,9 @@ enum question_kind {
     ASK_KINDS
 };
 
+/* A host that breaks the ABI: one fact too few, one or one octet too many. */
+enum { LIE_SHORT = 100, LIE_LONG = 101 };
+
 struct question {
     enum question_kind kind;
     struct conn *conn;
@@ -60,6 +63,7 @@ struct message {
     char *uidl;
     uint32_t copies; /* `messages N` */
     bool deleted;
+    bool retrieved; /* at a commit */
 };
 
 struct user {
@@ -117,10 +121,13 @@ struct host {
     struct box *boxes;
     struct conn *locked_by;
     struct blob log;     /* "level event line\n" */
+    bool done_in_cancel;
+    bool held;           /* questions stay open */
     uint64_t questions;
     uint64_t asked[ASK_KINDS];
     unsigned opens;      /* boxes put */
     unsigned closes;
+    unsigned cancels;
     unsigned starts;
     unsigned ends;
     char failure[400];   /* the first broken promise; "" = none */

@@ -17,6 +17,7 @@ is_expectation(const struct step *step)
            step->kind == STEP_EXPECT_RETR ||
            step->kind == STEP_EXPECT_CUT ||
            step->kind == STEP_EXPECT_CLOSE ||
+           step->kind == STEP_EXPECT_TAKEN ||
            step->kind == STEP_EXPECT_DEAF;
 }
 
@@ -315,6 +316,8 @@ play(struct play *play, const struct script *script,
     play->seed = variant->seed | 1;
     host_init(&play->host, variant->answering, variant->seed | 1);
     play->host.short_reads = variant->short_reads;
+    play->host.done_in_cancel =
+        variant->cut == CUT_AT_QUESTION && variant->cut_at % 2 == 0;
     alloc_fail_at(variant->alloc_at, variant->alloc_for_good);
     if (plugin_start(play)) {
         while (i < script->step_count && !play->over &&

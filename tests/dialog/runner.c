@@ -92,12 +92,17 @@ run_variants(const struct script *script, bool exchange, char *reason,
              size_t size)
 {
     static struct play first, run;
-    struct variant variant = { .exchange = exchange, .seed = tap.seed };
+    struct variant variant = {
+        .exchange = exchange, .seed = tap.seed,
+        .answering = script->later ? ANSWER_LATER : ANSWER_BY_RETURN,
+    };
     bool ok = run_variant(script, &variant, NULL, &first, reason, size);
     unsigned i;
 
     for (i = 1; ok && i < ANSWER_MODES * SEGMENT_KINDS * 4; i++) {
-        variant.answering = (enum answering)(i % ANSWER_MODES);
+        variant.answering = script->later
+                                ? ANSWER_LATER
+                                : (enum answering)(i % ANSWER_MODES);
         variant.segments =
             (enum segments)(i / ANSWER_MODES % SEGMENT_KINDS);
         variant.drip = i / (ANSWER_MODES * SEGMENT_KINDS) % 2 == 1;

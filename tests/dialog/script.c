@@ -76,6 +76,7 @@ add_event(struct script *script, bool client, int line, const char *text)
         { "<reads>", true, STEP_READ },
         { "<reads ", true, STEP_READ },
         { "<close>", false, STEP_EXPECT_CLOSE },
+        { "<taken>", false, STEP_EXPECT_TAKEN },
         { "<not reading>", false, STEP_EXPECT_DEAF },
     };
     size_t i;
@@ -286,6 +287,8 @@ header_line(struct script *script, char *text, bool *known)
         return add_setting(script, text + 4);
     } else if (strcmp(text, "lockstep") == 0) {
         script->lockstep = true;
+    } else if (strcmp(text, "answers later") == 0) {
+        script->later = true;
     } else if (strcmp(text, "sweep") == 0) {
         script->sweep = true;
     } else if (strcmp(text, "auth exchange") == 0) {

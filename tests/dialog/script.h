@@ -23,6 +23,7 @@ enum step_kind {
     STEP_EXPECT_WIRE,  /* number: message, its wire form and the dot */
     STEP_EXPECT_RETR,  /* text: how often, number: message; +OK and all */
     STEP_EXPECT_CLOSE,
+    STEP_EXPECT_TAKEN, /* the connection is the host's */
     STEP_EXPECT_DEAF,  /* input is waiting and the session takes none */
     STEP_EOF,
     STEP_HANGUP,
@@ -50,6 +51,7 @@ struct script {
     char *title;
     bool kpop;        /* listener */
     bool lockstep;    /* may not be sent ahead of the answers */
+    bool later;       /* only done() out of the driving loop */
     bool sweep;       /* allocation failures, hang-ups, cuts as well */
     bool exchange;    /* run with a host that has exchange_* */
     bool passwords;   /* run with one that has verify_password */

@@ -20,7 +20,8 @@ static const struct {
     { "perm", KPOP_PERM },       { "in-use", KPOP_IN_USE },
     { "delay", KPOP_DELAY },     { "gone", KPOP_GONE },
     { "invalid", KPOP_INVALID }, { "no-memory", KPOP_NO_MEMORY },
-    { "taken", KPOP_TAKEN },
+    { "taken", KPOP_TAKEN },     { "short", LIE_SHORT },
+    { "long", LIE_LONG },
 };
 
 static const char *const faulty[ASK_KINDS] = {
@@ -250,6 +251,10 @@ host_directive(struct host *host, const char *line)
     if (strncmp(line, "mechanisms ", 11) == 0)
         return snprintf(host->mechanisms, sizeof(host->mechanisms), "%s",
                         line + 11) > 0;
+    if (strcmp(line, "hold") == 0)
+        return host->held = true;
+    if (strcmp(line, "release") == 0)
+        return !(host->held = false);
     if (strncmp(line, "policy ", 7) == 0) {
         host->expire = (uint32_t)strtoul(line + 7, &end, 10);
         host->login_delay = (uint32_t)strtoul(end, NULL, 10);
@@ -292,18 +297,21 @@ host_check_balance(struct host *host)
 
 /* "1,3" or "none" */
 static void
-check_deleted(struct host *host, const char *list)
+check_marks(struct host *host, bool deleted, const char *list)
 {
     char got[4000] = "";
     size_t used = 0, i;
 
     for (i = 0; i < host->message_count; i++) {
-        if (host->messages[i].deleted && used < sizeof(got) - 12)
+        if ((deleted ? host->messages[i].deleted
+                     : host->messages[i].retrieved) &&
+            used < sizeof(got) - 12)
             used += (size_t)snprintf(got + used, sizeof(got) - used, "%s%zu",
                                      used > 0 ? "," : "", i + 1);
     }
     if (strcmp(used > 0 ? got : "none", list) != 0)
-        host_fail(host, "deleted %s instead of %s", used > 0 ? got : "none",
+        host_fail(host, "%s %s instead of %s",
+                  deleted ? "deleted" : "retrieved", used > 0 ? got : "none",
                   list);
 }
 
@@ -318,6 +326,8 @@ counter(const struct host *host, const char *word, uint64_t *out)
         *out = host->asked[ASK_COMMIT];
     else if (strcmp(word, "lists") == 0)
         *out = host->asked[ASK_LIST];
+    else if (strcmp(word, "cancels") == 0)
+        *out = host->cancels;
     else if (strcmp(word, "starts") == 0)
         *out = host->starts;
     else if (strcmp(word, "logins") == 0)
@@ -337,13 +347,14 @@ host_check(struct host *host, const char *text, bool exchange)
     for (word = strtok_r(copy, " ", &rest); word != NULL;
          word = strtok_r(NULL, " ", &rest)) {
         uint64_t got = 0;
+        bool marks = strcmp(word, "deleted") == 0 ||
+                     strcmp(word, "retrieved") == 0;
 
         value = strtok_r(NULL, " ", &rest);
-        if (value == NULL || (strcmp(word, "deleted") != 0 &&
-                              !counter(host, word, &got))) {
+        if (value == NULL || (!marks && !counter(host, word, &got))) {
             host_fail(host, "host: what is \"%s\"?", word);
-        } else if (strcmp(word, "deleted") == 0) {
-            check_deleted(host, value);
+        } else if (marks) {
+            check_marks(host, strcmp(word, "deleted") == 0, value);
         } else if (strcmp(word, "starts") == 0 && !exchange) {
             continue;
         } else if (got != strtoull(value, NULL, 10)) {
