@@ -1,17 +1,12 @@
 /* LDFLAGS: -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc */
 /*
- * nomem.c - whole sessions in which the n-th allocation fails, for every n:
- * nothing leaks, nothing crashes, every box is closed and every exchange
- * ended exactly once, and nothing is deleted that wasn't confirmed.
+ * nomem.c - tests of kpop/ without memory: each allocation of whole sessions
+ * fails once, or all from there on.  Nothing may crash, leak or look whole.
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "tests/lib/check.h"
-#include "tests/unit/stub.h"
+#include "kpop/buf.h"
+#include "tests/unit/peer.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -20,18 +15,24 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
-static unsigned long countdown; /* 0 = all succeed */
-static bool for_good;           /* all that follow fail as well */
-static bool failed;
+static struct {
+    size_t until; /* allocations that still succeed */
+    bool armed;
+    bool for_good;
+    bool failed;
+} memory;
 
 static bool
 fails_now(void)
 {
-    if (countdown == 0)
-        return for_good && failed;
-    if (--countdown > 0)
+    if (!memory.armed)
         return false;
-    failed = true;
+    if (memory.until > 0) {
+        memory.until--;
+        return false;
+    }
+    memory.armed = memory.for_good;
+    memory.failed = true;
     return true;
 }
 
@@ -42,122 +43,168 @@ __wrap_malloc(size_t size)
 }
 
 void *
-__wrap_calloc(size_t number, size_t size)
+__wrap_calloc(size_t count, size_t size)
 {
-    return fails_now() ? NULL : __real_calloc(number, size);
+    return fails_now() ? NULL : __real_calloc(count, size);
 }
 
+/* Only the client of these tests reallocates, and it has memory. */
 void *
 __wrap_realloc(void *old, size_t size)
 {
-    return fails_now() ? NULL : __real_realloc(old, size);
+    return __real_realloc(old, size);
 }
 
-static const char commands[] =
-    "CAPA\r\nUSER alice\r\nPASS wrong\r\nUSER alice\r\nPASS secret\r\nSTAT\r\n"
-    "LIST\r\nUIDL\r\nUIDL 2\r\nRETR 1\r\nTOP 2 1\r\nDELE 1\r\nNOOP\r\nXYZ\r\n"
-    "QUIT\r\n";
+static struct peer peer;
+enum { LARGE = 40000 };
+static char large[LARGE + 1];
 
-static const char handshake[] =
-    "\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x09KPOPV1.0\0\0\0\0\x04"
-    "n\x02zz"
-    "USER alice\r\nPASS x\r\nRETR 2\r\nDELE 2\r\nQUIT\r\n";
-
-struct scene {
-    const struct kpop_host *table;
-    const char *service;
-    const char *octets;
-    size_t len;
-};
-
-static const struct scene scenes[] = {
-    { &stub_passwords, "pop3", commands, sizeof(commands) - 1 },
-    { &stub_exchange, "pop3", commands, sizeof(commands) - 1 },
-    { &stub_exchange, "kpop", handshake, sizeof(handshake) - 1 },
-};
-
-static struct stub stub;
-
-/* One session; true when it went to its end undisturbed. */
+/* The client got what looks like the end of the large message. */
 static bool
-run(const struct scene *scene, enum stub_mode mode)
+looks_whole(void)
 {
-    if (stub_try_begin(&stub, scene->table) == KPOP_OK) {
-        stub.mode = mode;
-        if (stub_connect(&stub, scene->service) == KPOP_OK) {
-            for (size_t i = 0; i < scene->len; i += 7) {
-                size_t n = scene->len - i < 7 ? scene->len - i : 7;
+    return peer.seen != NULL
+           && memmem(peer.seen, peer.seen_len, "x\r\n.\r\n", 6) != NULL;
+}
 
-                stub_say_bytes(&stub, scene->octets + i, n);
-                stub_answer_all(&stub);
-            }
-        }
+static bool
+begin(void)
+{
+    peer.engine = engine_new(&peer.settings);
+    if (peer.engine == NULL)
+        return false;
+    if (engine_set_mechanisms(peer.engine, "USER") != 0
+        || engine_set_banner(peer.engine, "") != 0) {
+        engine_free(peer.engine);
+        return false;
     }
-    stub_end(&stub);
-    CHECK_INT(stub.misuses, 0);
-    CHECK(stub.deleted <= 1);
-    if (stub.deleted == 1)
-        CHECK(stub.asked[STUB_COMMIT] == 1);
-    return stub_got(&stub, "+OK bye") && stub.deleted == 1;
+    engine_begin(peer.engine);
+    peer_run(&peer);
+    return true;
 }
 
+/* A whole session in pieces; the client goes on whatever it is told. */
 static void
-check_scene(const struct scene *scene, bool stays)
+play(bool kpop, const char *session, size_t len, size_t n, bool for_good)
 {
-    unsigned long n = 0;
-
-    do {
-        n++;
-        for (int mode = STUB_RETURNS; mode <= STUB_LATER; mode++) {
-            bool good;
-
-            countdown = n;
-            for_good = stays;
-            failed = false;
-            good = run(scene, (enum stub_mode)mode);
-            for_good = false;
-            countdown = 0;
-            if (!failed)
-                CHECK(good);
-        }
-    } while (failed);
-    CHECK(n > 20);
-    fprintf(stderr, "# %lu allocations\n", n - 1);
+    peer_init(&peer, kpop);
+    peer.texts[0] = large;
+    peer.lens[0] = LARGE;
+    peer.challenge = kpop ? "AP_REP" : NULL;
+    memory.until = n;
+    memory.for_good = for_good;
+    memory.failed = false;
+    memory.armed = true;
+    if (begin()) {
+        CHECK_INT(peer_send_pieces(&peer, session, len, 1000), len);
+        engine_input_end(peer.engine);
+        peer_run(&peer);
+        CHECK(engine_is_closing(peer.engine));
+        CHECK(engine_request(peer.engine) == NULL);
+        engine_free(peer.engine);
+    }
+    memory.armed = false;
 }
 
-TEST(own_mechanisms_survive_each_failing_allocation)
+static const char pop3_session[] =
+    "USER alice\r\nPASS x\r\nSTAT\r\nLIST\r\nUIDL 2\r\nCAPA\r\nRETR 1\r\n"
+    "TOP 2 1\r\nDELE 2\r\nQUIT\r\n";
+static const char kpop_session[] =
+    HELLO AP_REQ "USER alice\r\nPASS x\r\nRETR 1\r\nQUIT\r\n";
+
+/* Runs it with the n-th allocation failing, for every n there is. */
+static size_t
+sweep(bool kpop, const char *session, size_t len, bool for_good)
 {
-    check_scene(&scenes[0], false);
+    size_t n;
+
+    memset(large, 'x', LARGE);
+    for (n = 0; n < 10000; n++) {
+        play(kpop, session, len, n, for_good);
+        /* What is marked as retrieved, or ends in a dot, came whole. */
+        if (strstr(peer.asked, "COMMIT 2") != NULL)
+            CHECK(looks_whole());
+        if (looks_whole())
+            CHECK(peer.seen_len > LARGE);
+        peer_forget(&peer);
+        if (!memory.failed)
+            break;
+    }
+    CHECK(n > 5 && n < 10000);
+    return n;
 }
 
-TEST(own_mechanisms_survive_memory_running_out_for_good)
+TEST(pop3_session_survives_each_failed_allocation)
 {
-    check_scene(&scenes[0], true);
+    (void)sweep(false, pop3_session, sizeof(pop3_session) - 1, false);
 }
 
-TEST(exchange_hosts_survive_each_failing_allocation)
+TEST(pop3_session_survives_no_memory_at_all)
 {
-    check_scene(&scenes[1], false);
+    (void)sweep(false, pop3_session, sizeof(pop3_session) - 1, true);
 }
 
-TEST(exchange_hosts_survive_memory_running_out_for_good)
+TEST(kpop_session_survives_each_failed_allocation)
 {
-    check_scene(&scenes[1], true);
+    (void)sweep(true, kpop_session, sizeof(kpop_session) - 1, false);
 }
 
-TEST(kpop_survives_each_failing_allocation)
+TEST(kpop_session_survives_no_memory_at_all)
 {
-    check_scene(&scenes[2], false);
+    (void)sweep(true, kpop_session, sizeof(kpop_session) - 1, true);
 }
 
-TEST(kpop_survives_memory_running_out_for_good)
+TEST(claimed_length_allocates_nothing)
 {
-    check_scene(&scenes[2], true);
+    peer_init(&peer, true);
+    peer_begin(&peer);
+    (void)peer_send_pieces(&peer, HELLO "\0\x02\0\0", sizeof(HELLO) - 1 + 4,
+                           100);
+    memory.until = 1;
+    memory.for_good = true;
+    memory.armed = true;
+    CHECK_INT(engine_input(peer.engine, (const uint8_t *)"abc", 3), 3);
+    memory.armed = false;
+    CHECK(!engine_is_closing(peer.engine));
+    peer_end(&peer);
 }
 
-TEST_MAIN("nomem", T(own_mechanisms_survive_each_failing_allocation),
-          T(own_mechanisms_survive_memory_running_out_for_good),
-          T(exchange_hosts_survive_each_failing_allocation),
-          T(exchange_hosts_survive_memory_running_out_for_good),
-          T(kpop_survives_each_failing_allocation),
-          T(kpop_survives_memory_running_out_for_good))
+TEST(empty_maildrop_allocates_nothing)
+{
+    peer_init(&peer, false);
+    peer.count = 0;
+    peer_greeted(&peer);
+    peer.hold = NEED(ENGINE_OPEN);
+    peer_send(&peer, "USER a\r\nPASS x\r\n");
+    memory.until = 0;
+    memory.for_good = true;
+    memory.armed = true;
+    CHECK_INT(engine_put_box(peer.engine, 0, 0), STATUS_OK);
+    memory.armed = false;
+    peer_end(&peer);
+}
+
+TEST(buffer_without_memory_fails_and_stays_as_it_was)
+{
+    struct buf buf;
+
+    buf_init(&buf, 100000);
+    buf_append_str(&buf, "abc");
+    memory.until = 0;
+    memory.for_good = true;
+    memory.armed = true;
+    buf_printf(&buf, "%1000d", 1);
+    CHECK(buf_reserve(&buf, 50000) == NULL);
+    memory.armed = false;
+    CHECK(buf_failed(&buf));
+    CHECK_MEM(buf_data(&buf), buf_len(&buf), "abc", 3);
+    buf_reset(&buf);
+}
+
+TEST_MAIN("nomem", T(pop3_session_survives_each_failed_allocation),
+          T(pop3_session_survives_no_memory_at_all),
+          T(kpop_session_survives_each_failed_allocation),
+          T(kpop_session_survives_no_memory_at_all),
+          T(claimed_length_allocates_nothing),
+          T(empty_maildrop_allocates_nothing),
+          T(buffer_without_memory_fails_and_stays_as_it_was))
