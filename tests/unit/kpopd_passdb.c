@@ -1,0 +1,227 @@
+/*
+ * kpopd_passdb.c - the password file: who gets in, who doesn't, and which
+ * files are refused.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/passdb.h"
+
+#include <crypt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "plugin/kpop_plugin.h"
+#include "tests/lib/check.h"
+
+static char path[] = "/tmp/kpopd_passdb.XXXXXX";
+static char error[512];
+
+/* Cheap, so that the tests are quick. */
+static const char *
+hash_of(const char *password)
+{
+    static struct crypt_data data;
+
+    return crypt_r(password, "$5$rounds=1000$saltsalt$", &data);
+}
+
+static void
+write_file(const char *text, mode_t mode)
+{
+    FILE *file = fopen(path, "w");
+
+    CHECK(file != NULL);
+    fputs(text, file);
+    CHECK_INT(fclose(file), 0);
+    CHECK_INT(chmod(path, mode), 0);
+}
+
+static void
+write_user(const char *user, const char *password)
+{
+    char text[512];
+
+    snprintf(text, sizeof(text), "# users\n\n%s:%s\nlocked:!%s\nstar:*\n",
+             user, hash_of(password), hash_of(password));
+    write_file(text, 0600);
+}
+
+static int32_t
+verify(struct passdb *db, const char *user, const char *password)
+{
+    return passdb_verify(db, user, password, strlen(password), error,
+                         sizeof(error));
+}
+
+TEST(right_password_is_ok_and_all_else_is_auth)
+{
+    struct passdb *db;
+
+    write_user("alice", "two words ");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(verify(db, "alice", "two words "), KPOP_OK);
+    CHECK_INT(verify(db, "alice", "two words"), KPOP_AUTH);
+    CHECK_INT(verify(db, "alice", ""), KPOP_AUTH);
+    CHECK_INT(verify(db, "bob", "two words "), KPOP_AUTH);
+    CHECK_INT(verify(db, "", "x"), KPOP_AUTH);
+    CHECK_INT(verify(db, "ALICE", "two words "), KPOP_AUTH);
+    CHECK_INT(verify(db, "locked", "two words "), KPOP_AUTH);
+    CHECK_INT(verify(db, "star", "two words "), KPOP_AUTH);
+    CHECK_INT(verify(db, "# users", "x"), KPOP_AUTH);
+    passdb_close(db);
+}
+
+TEST(password_with_nul_or_of_absurd_length_is_auth)
+{
+    struct passdb *db;
+    char big[2000];
+
+    write_user("alice", "secret");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(passdb_verify(db, "alice", "secret\0x", 8, error,
+                            sizeof(error)),
+              KPOP_AUTH);
+    CHECK_INT(passdb_verify(db, "alice", "secret\0", 7, error, sizeof(error)),
+              KPOP_AUTH);
+    memset(big, 'a', sizeof(big));
+    CHECK_INT(passdb_verify(db, "alice", big, sizeof(big), error,
+                            sizeof(error)),
+              KPOP_AUTH);
+    passdb_close(db);
+}
+
+TEST(hash_itself_is_no_password)
+{
+    struct passdb *db;
+
+    write_user("alice", "secret");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(verify(db, "alice", hash_of("secret")), KPOP_AUTH);
+    passdb_close(db);
+}
+
+TEST(file_is_read_again_when_it_changed)
+{
+    struct passdb *db;
+
+    write_user("alice", "old");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(verify(db, "alice", "old"), KPOP_OK);
+    write_user("alice", "newer");
+    CHECK_INT(verify(db, "alice", "old"), KPOP_AUTH);
+    CHECK_INT(verify(db, "alice", "newer"), KPOP_OK);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(verify(db, "alice", "newer"), KPOP_TEMP);
+    CHECK(strstr(error, path) != NULL);
+    write_user("alice", "newer");
+    CHECK_INT(verify(db, "alice", "newer"), KPOP_OK);
+    passdb_close(db);
+}
+
+TEST(file_open_to_others_is_refused)
+{
+    write_file("alice:x\n", 0644);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    CHECK(strstr(error, "0600") != NULL);
+    write_file("alice:x\n", 0620);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    write_file("alice:x\n", 0602);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    CHECK(passdb_open("/dev/null", error, sizeof(error)) == NULL);
+}
+
+TEST(malformed_line_is_named_by_number)
+{
+    char want[128];
+
+    write_file("# ok\nalice:$5$x\nbroken\n", 0600);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    snprintf(want, sizeof(want), "%s:3: write user:hash", path);
+    CHECK_STR(error, want);
+    write_file(":x\n", 0600);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    write_file("x:\n", 0600);
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+}
+
+TEST(empty_file_lets_nobody_in)
+{
+    struct passdb *db;
+
+    write_file("", 0600);
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(verify(db, "alice", "x"), KPOP_AUTH);
+    passdb_close(db);
+}
+
+static double
+seconds_of(struct passdb *db, const char *user)
+{
+    struct timespec a;
+    struct timespec b;
+    int i;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+    for (i = 0; i < 5; i++)
+        CHECK_INT(verify(db, user, "wrong"), KPOP_AUTH);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    return (double)(b.tv_sec - a.tv_sec)
+           + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
+}
+
+TEST(unknown_and_locked_users_cost_as_much_as_known_ones)
+{
+    struct passdb *db;
+    struct crypt_data data;
+    char text[512];
+    double known;
+
+    memset(&data, 0, sizeof(data));
+    snprintf(text, sizeof(text), "alice:%s\nlocked:!\n",
+             crypt_r("x", "$5$rounds=20000$saltsalt$", &data));
+    write_file(text, 0600);
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    known = seconds_of(db, "alice");
+    CHECK(seconds_of(db, "nobody") > known / 3);
+    CHECK(seconds_of(db, "nobody") < known * 3);
+    CHECK(seconds_of(db, "locked") > known / 3);
+    passdb_close(db);
+    (void)unlink(path);
+}
+
+static const struct check_test tests[] = {
+    T(right_password_is_ok_and_all_else_is_auth),
+    T(password_with_nul_or_of_absurd_length_is_auth),
+    T(hash_itself_is_no_password),
+    T(file_is_read_again_when_it_changed),
+    T(file_open_to_others_is_refused),
+    T(malformed_line_is_named_by_number),
+    T(empty_file_lets_nobody_in),
+    T(unknown_and_locked_users_cost_as_much_as_known_ones),
+};
+
+int
+main(int argc, char **argv)
+{
+    int fd = mkstemp(path);
+    int status;
+
+    if (fd < 0)
+        return 1;
+    close(fd);
+    status = check_main(argc, argv, "kpopd_passdb", tests,
+                        sizeof(tests) / sizeof(tests[0]));
+    (void)unlink(path);
+    return status;
+}
