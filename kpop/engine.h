@@ -10,7 +10,8 @@
  * The driver's loop:
  *
  *   while there is something to do:
- *     if engine_request() gives one:  perform it; engine_put_*(); engine_answer()
+ *     if engine_request() gives one:  perform it, engine_put_*(),
+ *                                     engine_answer()
  *     else if input is left:          engine_input(); 0 taken = not now
  *     else stop
  *   send engine_output(), report by engine_wrote(), and loop again
@@ -60,7 +61,7 @@ enum engine_need {
     ENGINE_START,    /* exchange: mechanism, data/len (NULL = none came) */
     ENGINE_STEP,     /* exchange: data/len */
     ENGINE_END,      /* exchange: over without success; answered at once */
-    ENGINE_REFUSE,   /* KPOP: make a KRB_ERROR: krb_code, text; put_challenge */
+    ENGINE_REFUSE,   /* KPOP: put_challenge a KRB_ERROR of krb_code, text */
     ENGINE_OPEN,     /* user, requested, mechanism */
     ENGINE_LIST,     /* first, count */
     ENGINE_FETCH,    /* msg, offset, buffer, size, peek */

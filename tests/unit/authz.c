@@ -26,7 +26,8 @@ TEST(user_and_pass_become_plain)
 {
     greeted(false);
     peer_send(&peer, "USER alice\r\nPASS secret\r\n");
-    CHECK_BOTH(&peer, NOW_PASS WELCOME, "START PLAIN 13;OPEN alice alice PLAIN;");
+    CHECK_BOTH(&peer, NOW_PASS WELCOME,
+               "START PLAIN 13;OPEN alice alice PLAIN;");
     CHECK_STR(engine_user(peer.engine), "alice");
     peer_end(&peer);
 }

@@ -91,13 +91,12 @@ TEST(stat_that_fails_remembers_nothing)
 
 TEST(deleting_more_octets_than_the_total_does_not_wrap)
 {
+    static char text[150];
+
     peer_init(&peer, false);
-    peer.lens[0] = 150;
-    peer.texts[0] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-                    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
-    peer.lens[1] = 150;
-    peer.texts[1] = peer.texts[0];
+    memset(text, 'x', sizeof(text));
+    peer.texts[0] = peer.texts[1] = text;
+    peer.lens[0] = peer.lens[1] = sizeof(text);
     peer_logged_in(&peer);
     peer_send(&peer, "DELE 1\r\nDELE 2\r\nSTAT\r\n");
     CHECK(peer_saw(&peer, "\r\n+OK 0 0\r\n"));
