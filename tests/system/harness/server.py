@@ -1,0 +1,190 @@
+# server.py - kpopd under test: its configuration, its processes, its log.
+#
+# Every server gets a folder of its own with state, mail and log.  stop() asks
+# for the orderly end and checks it: status 0 and no process left behind.
+#
+# SPDX-License-Identifier: MIT
+import os
+import re
+import shlex
+import signal
+import subprocess
+
+from harness import net, tap
+
+# Users that every Debian has; a site makes its own.
+WORKER_USER, AUTH_USER = "mail", "daemon"
+
+
+def give(path, user):
+    """Root's kpopd drops its rights, so its files need their owners."""
+    if os.getuid() != 0:
+        return
+    import pwd
+    entry = pwd.getpwnam(user)
+    for folder, _, files in os.walk(path):
+        os.chown(folder, entry.pw_uid, entry.pw_gid)
+        for name in files:
+            os.chown(os.path.join(folder, name), entry.pw_uid, entry.pw_gid)
+    os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+class Kpopd:
+    """One kpopd.  Keyword arguments are configuration keys."""
+
+    def __init__(self, directory, realm=None, env=None, start=True, **keys):
+        self.directory = directory
+        os.makedirs(directory, exist_ok=True)
+        os.chmod(directory, 0o711)
+        self.mail = os.path.join(directory, "mail")
+        self.state = os.path.join(directory, "state")
+        self.log_path = os.path.join(directory, "log")
+        self.path = os.path.join(directory, "plugin.conf")
+        os.makedirs(self.mail, exist_ok=True)
+        os.makedirs(self.state, exist_ok=True)
+        self.env = dict(os.environ, **(realm.env if realm else {}))
+        self.env.update(env or {})
+        self.keys = {
+            "hostname": net.host(),
+            "listen_kpop": f"{net.address()}:0",
+            "replay_cache": os.path.join(self.state, "replay"),
+            "state_dir": self.state,
+            "store": f"maildir:{self.mail}/%u",
+            "workers": 2,
+            "auth_processes": 2,
+            "log_level": "debug",
+            "max_sessions_per_ip": 10000,
+            "auth_timeout": 5 * tap.SLOW,
+        }
+        if realm:
+            self.keys["keytab"] = realm.keytab
+            os.chmod(realm.directory, 0o711)
+            os.chmod(realm.env["KRB5_CONFIG"], 0o644)
+            if os.getuid() == 0:
+                give(realm.keytab, AUTH_USER)
+        if os.getuid() == 0:
+            self.keys["run_as"] = WORKER_USER
+            self.keys["auth_user"] = AUTH_USER
+        self.keys.update(keys)
+        self.process = None
+        self.ports = {}
+        self.configure()
+        give(self.state, AUTH_USER)
+        give(self.mail, WORKER_USER)
+        if start:
+            self.start()
+
+    def configure(self, **keys):
+        """Writes the file; a key with value None is left out."""
+        self.keys.update(keys)
+        with open(self.path, "w", encoding="utf-8") as file:
+            for key, value in self.keys.items():
+                if value is not None:
+                    file.write(f"{key} = {value}\n")
+
+    def start(self):
+        self._spawn()
+        tap.await_(self._is_ready, "kpopd is ready", 20)
+        for service, port in re.findall(
+                r"event=process\.listen .*service=(\w+) .*port=(\d+)",
+                self.log()):
+            self.ports[service] = int(port)
+        return self
+
+    def _spawn(self):
+        words = shlex.split(os.environ.get("KPOP_WRAP", ""))
+        words += [os.path.join(net.BUILD, "kpopd"), "-c", self.path]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                words, env=self.env, stdin=subprocess.DEVNULL, stdout=log,
+                stderr=log, cwd="/")
+        self.started_at = os.path.getsize(self.log_path)
+
+    def _is_ready(self):
+        if self.process.poll() is not None:
+            raise tap.Failure("kpopd ended:\n" + self.log())
+        return "event=process.ready" in self.log(self.started_at)
+
+    def log(self, since=0):
+        with open(self.log_path, encoding="utf-8",
+                  errors="backslashreplace") as file:
+            file.seek(since)
+            return file.read()
+
+    def mark(self):
+        """Where the log ends now, for log(since)."""
+        return os.path.getsize(self.log_path)
+
+    def await_log(self, pattern, since=0, seconds=10):
+        return tap.await_(lambda: re.search(pattern, self.log(since)),
+                          f"log line {pattern!r} in\n{self.log(since)}",
+                          seconds)
+
+    def children(self, kind=None):
+        """Pids of living processes: worker, krb or password; None: all."""
+        found = []
+        for line in self.log().splitlines():
+            match = re.search(r"event=process\.start .*kind=(\S+) child=(\d+)",
+                              line)
+            if match and kind in (None, match.group(1)):
+                pid = int(match.group(2))
+                if _parent(pid) == self.process.pid:
+                    found.append(pid)
+        return found
+
+    def kill(self, pid, number=signal.SIGKILL):
+        """Ends one of our children, and no other process."""
+        tap.true(_parent(pid) == self.process.pid, f"{pid} is kpopd's child")
+        os.kill(pid, number)
+
+    def reload(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, status=0):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(timeout=40 * tap.SLOW)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            code = "killed after 40 s"
+        self.process = None
+        if status is not None and code != status:
+            raise tap.Failure(f"kpopd ended with {code}:\n{self.log()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def _parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii",
+                  errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+            return None if fields[0] == "Z" else int(fields[1])
+    except OSError:
+        return None
+
+
+def memory(pid, field="Pss"):
+    """Octets of a process: Pss, Rss, ... of smaps_rollup."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+        for line in file:
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) * 1024
+    raise tap.Failure(f"no {field} of {pid}")
+
+
+def check(path, env=None):
+    """kpopctl check: (status, output)."""
+    done = subprocess.run([os.path.join(net.BUILD, "kpopctl"), "-c", path,
+                           "check"], text=True, check=False,
+                          env=dict(os.environ, **(env or {})),
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode, done.stdout
