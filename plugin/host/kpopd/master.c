@@ -239,7 +239,8 @@ reap(struct master *master, uint64_t now)
 
 /* ---- configurations ---- */
 
-static void
+/* False without memory. */
+static bool
 configure_limits(struct master *master, const struct settings *s)
 {
     struct limits_config config;
@@ -253,6 +254,7 @@ configure_limits(struct master *master, const struct settings *s)
         master->limits = limits_new(&config);
     else
         limits_configure(master->limits, &config);
+    return master->limits != NULL;
 }
 
 /* A checked configuration becomes the current one; the former drains. */
@@ -262,7 +264,6 @@ take_generation(struct master *master, struct generation *generation,
 {
     const struct settings *s = &generation->setup->settings;
 
-    master_stop_accepting(master);
     listen_close(master->listeners);
     master->listeners = listeners;
     master_own_listeners(master);
@@ -272,7 +273,6 @@ take_generation(struct master *master, struct generation *generation,
     if (master->current != NULL)
         master->current->draining = true;
     master->current = generation;
-    configure_limits(master, s);
     log_set(s->use_syslog, s->log_level);
     listen_log(listeners);
 }
@@ -288,22 +288,32 @@ configure(struct master *master, char *error, size_t error_size)
 
     if (setup == NULL)
         return -1;
-    if (setup_check(setup, error, error_size) != 0
-        || listen_open(setup, &master->listeners, &listeners, error,
-                       error_size)
-               != 0) {
+    if (setup_check(setup, error, error_size) != 0) {
         setup_free(setup);
         return -1;
     }
     generation = generation_new(setup);
-    if (generation == NULL) {
+    if (generation == NULL || !configure_limits(master, &setup->settings)) {
         snprintf(error, error_size, "out of memory");
-        setup_free(setup);
-        listen_close(listeners);
+        if (generation != NULL)
+            generation_free(generation);
+        else
+            setup_free(setup);
+        return -1;
+    }
+    /* epoll must forget the listeners while their sockets change hands; the
+     * next turn of the loop watches what there is then. */
+    master_stop_accepting(master);
+    if (listen_open(setup, &master->listeners, &listeners, error, error_size)
+        != 0) {
+        if (master->current != NULL)
+            (void)configure_limits(master,
+                                   &master->current->setup->settings);
+        generation_free(generation);
         return -1;
     }
     take_generation(master, generation, listeners);
-    return master->limits != NULL ? 0 : -1;
+    return 0;
 }
 
 static void
