@@ -96,17 +96,18 @@ run_variants(const struct script *script, bool exchange, char *reason,
         .exchange = exchange, .seed = tap.seed,
         .answering = script->later ? ANSWER_LATER : ANSWER_BY_RETURN,
     };
+    const unsigned kinds = (unsigned)ANSWER_MODES * (unsigned)SEGMENT_KINDS;
     bool ok = run_variant(script, &variant, NULL, &first, reason, size);
     unsigned i;
 
-    for (i = 1; ok && i < ANSWER_MODES * SEGMENT_KINDS * 4; i++) {
+    for (i = 1; ok && i < kinds * 4; i++) {
         variant.answering = script->later
                                 ? ANSWER_LATER
                                 : (enum answering)(i % ANSWER_MODES);
         variant.segments =
             (enum segments)(i / ANSWER_MODES % SEGMENT_KINDS);
-        variant.drip = i / (ANSWER_MODES * SEGMENT_KINDS) % 2 == 1;
-        variant.short_reads = i / (ANSWER_MODES * SEGMENT_KINDS) >= 2;
+        variant.drip = i / kinds % 2 == 1;
+        variant.short_reads = i / kinds >= 2;
         variant.seed = tap.seed + i;
         ok = run_variant(script, &variant, &first, &run, reason, size);
         play_free(&run);
