@@ -69,6 +69,8 @@ end_login(struct auth *auth, struct channel *channel, struct login **at)
 {
     struct login *login = *at;
 
+    if (login == NULL)
+        return;
     *at = login->next;
     channel->login_count--;
     auth->api->exchange_free(login->exchange);
@@ -207,8 +209,7 @@ serve_request(struct auth *auth, struct channel *channel,
         return -1;
     }
     if (request->type == AUTH_END) {
-        if (login != NULL)
-            end_login(auth, channel, at);
+        end_login(auth, channel, at);
         return 0;
     }
     if (request->type == AUTH_START) {
@@ -216,6 +217,9 @@ serve_request(struct auth *auth, struct channel *channel,
         if (rc != KPOP_OK)
             return refuse(auth, channel, request->exchange, rc);
     }
+    /* The table permits a step of a login that is there only. */
+    if (login == NULL)
+        return -1;
     return run_step(auth, channel, login, request);
 }
 
