@@ -1,6 +1,7 @@
 /*
  * preload_services.c - makes a client find "kpop 1109/tcp" where the services
- * database cannot be changed: a container without mount namespaces.  Loaded by
+ * database cannot be changed: a container without mount namespaces; and
+ * the machine's own name.  Loaded by
  * LD_PRELOAD into fetchmail by tests only; never installed.
  *
  * SPDX-License-Identifier: MIT
@@ -10,6 +11,7 @@
 #include <netdb.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 static char kpop_name[] = "kpop";
 static char kpop_protocol[] = "tcp";
@@ -33,10 +35,15 @@ getaddrinfo(const char *node, const char *service,
             const struct addrinfo *hints, struct addrinfo **result)
 {
     getaddrinfo_fn *real = NULL;
+    char own[256] = "";
 
     next("getaddrinfo", &real);
     if (service != NULL && strcmp(service, kpop_name) == 0)
         service = "1109";
+    /* fetchmail does not start where its own machine's name is unknown. */
+    if (node != NULL && gethostname(own, sizeof(own) - 1) == 0
+        && strcmp(node, own) == 0)
+        node = "localhost";
     return real(node, service, hints, result);
 }
 
