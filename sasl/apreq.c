@@ -64,9 +64,7 @@ note_ticket(struct note *note, const struct attempt *attempt)
     note_text(note, "service", attempt->peek.service);
     if (attempt->peek.has_kvno)
         note_number(note, "kvno", (long)attempt->peek.kvno);
-    if (krb5_enctype_to_name(attempt->peek.etype, FALSE, name,
-                             sizeof(name)) != 0)
-        (void)snprintf(name, sizeof(name), "%ld", (long)attempt->peek.etype);
+    krb_enctype_name(attempt->peek.etype, name, sizeof(name));
     note_text(note, "enctype", name);
 }
 
@@ -262,9 +260,8 @@ log_accepted(const struct attempt *attempt)
     note_init(&note);
     note_text(&note, "principal", attempt->principal);
     note_ticket(&note, attempt);
-    if (krb5_enctype_to_name(part->session->enctype, FALSE, name,
-                             sizeof(name)) == 0)
-        note_text(&note, "session_enctype", name);
+    krb_enctype_name(part->session->enctype, name, sizeof(name));
+    note_text(&note, "session_enctype", name);
     if (attempt->has_delta)
         note_number(&note, "delta", attempt->delta);
     note_text(&note, "mutual",

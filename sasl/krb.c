@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 
 #include "sasl/note.h"
+#include "sasl/overlay.h"
 #include "sasl/refusal.h"
 #include "sasl/world.h"
 
@@ -38,35 +39,6 @@ krb_free(struct krb *krb)
         (void)krb5_kt_close(krb->context, krb->keytab);
     krb5_free_context(krb->context);
     free(krb);
-}
-
-/*
- * krb5.conf with our replay cache put before it.  Made of a context's own
- * copy, so that KRB5_CONFIG, includes and modules mean what they mean
- * elsewhere; a change made to a living context would not be seen.
- */
-static krb5_error_code
-make_profile(struct sasl_world *world)
-{
-    const char *names[] = { "libdefaults", "default_rcache_name", NULL };
-    krb5_context context = NULL;
-    profile_t profile = NULL;
-    krb5_error_code code = krb5_init_context(&context);
-
-    if (code == 0)
-        code = krb5_get_profile(context, &profile);
-    if (code == 0) {
-        /* Fails when there is none, which is as good. */
-        (void)profile_clear_relation(profile, names);
-        code = (krb5_error_code)profile_add_relation(profile, names,
-                                                     world->replay_name);
-    }
-    if (code == 0)
-        world->profile = profile;
-    else
-        profile_release(profile);
-    krb5_free_context(context);
-    return code;
 }
 
 bool
@@ -105,11 +77,12 @@ krb_new(struct sasl_world *world, struct krb **krb_out)
     if (krb == NULL)
         return ENOMEM;
     (void)mtx_lock(&world->krb_lock);
-    if (world->profile == NULL)
-        code = make_profile(world);
+    if (world->overlay == NULL)
+        code = overlay_new(world->replay_name, &world->overlay);
     (void)mtx_unlock(&world->krb_lock);
     if (code == 0)
-        code = krb5_init_context_profile(world->profile, 0, &krb->context);
+        code = krb5_init_context_profile(overlay_profile(world->overlay), 0,
+                                         &krb->context);
     if (code == 0 && !replay_is_ours(world, krb->context))
         code = KRB5_CONFIG_BADFORMAT;
     if (code == 0) {
@@ -167,9 +140,9 @@ krb_world_free(struct sasl_world *world)
         world->idle = krb->next;
         krb_free(krb);
     }
-    profile_release(world->profile);
+    overlay_free(world->overlay);
     krb5_free_context(world->plain);
-    world->profile = NULL;
+    world->overlay = NULL;
     world->plain = NULL;
 }
 
@@ -252,6 +225,59 @@ apreq_refusal(struct sasl_world *world, int code, const char *text,
     return buf_failed(out) ? STATUS_NO_MEMORY : STATUS_OK;
 }
 
+/* ---- enctypes ---- */
+
+/* Our own table: krb5_enctype_to_name() is in a library of its own. */
+static const struct enctype {
+    int32_t number;
+    bool strong;
+    const char *name;
+} enctypes[] = {
+    { ENCTYPE_DES_CBC_CRC, false, "des-cbc-crc" },
+    { ENCTYPE_DES_CBC_MD4, false, "des-cbc-md4" },
+    { ENCTYPE_DES_CBC_MD5, false, "des-cbc-md5" },
+    { ENCTYPE_DES3_CBC_SHA1, false, "des3-cbc-sha1" },
+    { ENCTYPE_ARCFOUR_HMAC, false, "arcfour-hmac" },
+    { ENCTYPE_ARCFOUR_HMAC_EXP, false, "arcfour-hmac-exp" },
+    { ENCTYPE_AES128_CTS_HMAC_SHA1_96, true, "aes128-cts-hmac-sha1-96" },
+    { ENCTYPE_AES256_CTS_HMAC_SHA1_96, true, "aes256-cts-hmac-sha1-96" },
+    { ENCTYPE_AES128_CTS_HMAC_SHA256_128, true,
+      "aes128-cts-hmac-sha256-128" },
+    { ENCTYPE_AES256_CTS_HMAC_SHA384_192, true,
+      "aes256-cts-hmac-sha384-192" },
+    { ENCTYPE_CAMELLIA128_CTS_CMAC, true, "camellia128-cts-cmac" },
+    { ENCTYPE_CAMELLIA256_CTS_CMAC, true, "camellia256-cts-cmac" },
+};
+
+static const struct enctype *
+find_enctype(int32_t number)
+{
+    for (size_t i = 0; i < sizeof(enctypes) / sizeof(enctypes[0]); i++) {
+        if (enctypes[i].number == number)
+            return &enctypes[i];
+    }
+    return NULL;
+}
+
+bool
+krb_enctype_is_strong(int32_t enctype)
+{
+    const struct enctype *found = find_enctype(enctype);
+
+    return found != NULL && found->strong;
+}
+
+void
+krb_enctype_name(int32_t enctype, char *name, size_t size)
+{
+    const struct enctype *found = find_enctype(enctype);
+
+    if (found != NULL)
+        (void)snprintf(name, size, "%s", found->name);
+    else
+        (void)snprintf(name, size, "%ld", (long)enctype);
+}
+
 /* ---- before the first login ---- */
 
 struct keytab_facts {
@@ -259,22 +285,6 @@ struct keytab_facts {
     bool usable; /* of a listed service */
     bool strong; /* that is not RC4 or DES */
 };
-
-bool
-krb_enctype_is_strong(int32_t enctype)
-{
-    switch (enctype) {
-    case ENCTYPE_AES128_CTS_HMAC_SHA1_96:
-    case ENCTYPE_AES256_CTS_HMAC_SHA1_96:
-    case ENCTYPE_AES128_CTS_HMAC_SHA256_128:
-    case ENCTYPE_AES256_CTS_HMAC_SHA384_192:
-    case ENCTYPE_CAMELLIA128_CTS_CMAC:
-    case ENCTYPE_CAMELLIA256_CTS_CMAC:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static krb5_error_code
 read_keytab(const struct sasl_world *world, struct krb *krb,

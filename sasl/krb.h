@@ -32,6 +32,8 @@ bool krb_environment_is_clean(const struct sasl_world *world);
 
 /* AES or Camellia; not RC4, DES, 3DES, nor what we don't know. */
 bool krb_enctype_is_strong(int32_t enctype);
+/* As Kerberos tools call it, or its number. */
+void krb_enctype_name(int32_t enctype, char *name, size_t size);
 
 /* What sasl_world_ready() checks of the keytab; what sasl_world_free() frees
  * of Kerberos. */

@@ -14,9 +14,8 @@
 #include "kpop/status.h"
 #include "sasl/mech.h"
 
-/* The types behind krb5_context and profile_t of libkrb5. */
-struct _krb5_context;
-struct _profile_t;
+struct _krb5_context; /* krb5_context points to it */
+struct overlay;       /* sasl/overlay.h */
 struct krb; /* sasl/krb.h */
 struct map; /* sasl/map.h */
 
@@ -30,7 +29,7 @@ struct sasl_world {
     mtx_t krb_lock;
     struct krb *idle;            /* contexts nobody uses now */
     unsigned idle_count;
-    struct _profile_t *profile;  /* krb5.conf with our replay cache */
+    struct overlay *overlay;     /* krb5.conf with our replay cache */
     struct _krb5_context *plain; /* reads no file; makes KRB_ERRORs */
 
     mtx_t map_lock;
