@@ -21,8 +21,8 @@
 static const char usage[] =
     "usage: kpopctl [-c FILE] [-m MODULE] check\n"
     "\n"
-    "  check                reads the configuration and looks at all it names:\n"
-    "                       ends with 0, or with 1 and FILE:LINE: what is\n"
+    "  check                reads the configuration and looks at all it\n"
+    "                       names: ends with 0, or with 1 and FILE:LINE: what is\n"
     "                       wrong.  Makes state_dir and the replay cache's\n"
     "                       file when they are missing; starts nothing.\n"
     "\n"

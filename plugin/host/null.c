@@ -138,7 +138,7 @@ main(int argc, char **argv)
         || api->ready(plugin, error, 512))
         return fprintf(stderr, "%s\n", error), 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    address.sin_port = htons((uint16_t)atoi(argv[2]));
+    address.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
     if (bind(sock, (struct sockaddr *)&address, len) || listen(sock, 8)
         || getsockname(sock, (struct sockaddr *)&address, &len))
         return perror("null-host"), 1;

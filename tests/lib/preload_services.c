@@ -1,8 +1,8 @@
 /*
  * preload_services.c - makes a client find "kpop 1109/tcp" where the services
- * database cannot be changed: a container without mount namespaces; and
- * the machine's own name.  Loaded by
- * LD_PRELOAD into fetchmail by tests only; never installed.
+ * database cannot be changed (a container without mount namespaces), and
+ * its own name where it has none in DNS.  Loaded by LD_PRELOAD into
+ * fetchmail by tests only; never installed.
  *
  * SPDX-License-Identifier: MIT
  */

@@ -17,6 +17,9 @@ prepare()
     TMPDIR=$scratch/tmp
     reports=$scratch/reports
     mkdir "$TMPDIR" "$reports"
+    # kpopd's own users must get to what tests lay there.
+    chmod 755 "$scratch" "$TMPDIR"
+    chmod 1777 "$reports"
     KPOP_CHECKER=$1
     KPOP_WRAP=
     # Valgrind is 20 to 50 times slower.

@@ -115,17 +115,18 @@ static struct listener *
 new_listener(const struct kpop_service *service)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
+    size_t address_len = strlen(service->address);
+    size_t name_len = strlen(service->name);
 
-    if (listener == NULL
-        || strlen(service->address) >= sizeof(listener->address)
-        || strlen(service->name) >= sizeof(listener->service)) {
+    if (listener == NULL || address_len >= sizeof(listener->address)
+        || name_len >= sizeof(listener->service)) {
         free(listener);
         return NULL;
     }
     listener->fd = -1;
     listener->asked_port = service->port;
-    strcpy(listener->address, service->address);
-    strcpy(listener->service, service->name);
+    memcpy(listener->address, service->address, address_len + 1);
+    memcpy(listener->service, service->name, name_len + 1);
     return listener;
 }
 

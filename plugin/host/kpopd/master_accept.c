@@ -98,7 +98,9 @@ take(struct master *master, const struct listener *listener, int fd,
     memset(&control, 0, sizeof(control));
     control.type = CONTROL_CONNECTION;
     control.id = ++master->last_id;
-    strcpy(control.service, listener->service);
+    _Static_assert(sizeof(control.service) == sizeof(listener->service),
+                   "a service's name fits into a frame");
+    memcpy(control.service, listener->service, sizeof(control.service));
     if (!address_from_socket(from, &control.peer, &control.peer_port)) {
         close(fd);
         return;
