@@ -2,6 +2,7 @@
 #
 # SPDX-License-Identifier: MIT
 import os
+import shutil
 
 from harness import server
 
@@ -35,3 +36,38 @@ class Maildir:
     def names(self):
         return sorted(name for folder in ("new", "cur") for name in
                       os.listdir(os.path.join(self.path, folder)))
+
+    def path_of(self, name):
+        for folder in ("new", "cur"):
+            path = os.path.join(self.path, folder, name)
+            if os.path.lexists(path):
+                return path
+        raise FileNotFoundError(name)
+
+    def rename(self, name, folder, flags):
+        """As a client of another kind does: new -> cur, other flags."""
+        base = name.split(":")[0]
+        os.rename(self.path_of(name),
+                  os.path.join(self.path, folder, base + flags))
+
+    def copy(self, name, folder, flags):
+        path = os.path.join(self.path, folder, name.split(":")[0] + flags)
+        shutil.copy(self.path_of(name), path)
+        server.give(path, server.WORKER_USER)
+
+    def remove(self, name):
+        os.unlink(self.path_of(name))
+
+    def empty(self):
+        """Nothing in it, but names are never used again."""
+        for folder in ("new", "cur"):
+            for name in os.listdir(os.path.join(self.path, folder)):
+                path = os.path.join(self.path, folder, name)
+                if os.path.isdir(path) and not os.path.islink(path):
+                    os.rmdir(path)
+                else:
+                    os.unlink(path)
+        return self
+
+    def destroy(self):
+        shutil.rmtree(self.path)

@@ -29,6 +29,30 @@ def give(path, user):
     os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
+def passwords(directory, *users, method="-6"):
+    """A password file where NAME's password is NAME-password; its path."""
+    path = os.path.join(directory, "passwords")
+    os.makedirs(directory, exist_ok=True)
+    os.chmod(directory, 0o711)
+    done = subprocess.run(
+        ["openssl", "passwd", method, "-stdin"], text=True, check=True,
+        input="".join(f"{user}-password\n" for user in users),
+        stdout=subprocess.PIPE)
+    with open(path, "w", encoding="ascii") as file:
+        for user, hashed in zip(users, done.stdout.split()):
+            file.write(f"{user}:{hashed}\n")
+    os.chmod(path, 0o600)
+    if os.getuid() == 0:
+        own(path, AUTH_USER)
+    return path
+
+
+def own(path, user):
+    import pwd
+    entry = pwd.getpwnam(user)
+    os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
 class Kpopd:
     """One kpopd.  Keyword arguments are configuration keys."""
 
@@ -121,7 +145,8 @@ class Kpopd:
                           seconds)
 
     def children(self, kind=None):
-        """Pids of living processes: worker, krb or password; None: all."""
+        """Pids of living processes: worker, auth-krb or auth-password;
+        None: all."""
         found = []
         for line in self.log().splitlines():
             match = re.search(r"event=process\.start .*kind=(\S+) child=(\d+)",

@@ -57,6 +57,23 @@ class Line:
         tap.true(line.endswith(b"\r"), f"line ends in CRLF: {line!r}")
         return line[:-1].decode("utf-8", "backslashreplace")
 
+    def until(self, end, whole=None):
+        """Octets up to `end`, of which the line end still belongs to them;
+        nothing when they begin with `whole`."""
+        found = -1
+        start = 0
+        while found < 0:
+            if whole and self.buffer.startswith(whole):
+                self.buffer = self.buffer[len(whole):]
+                return b""
+            found = self.buffer.find(end, start)
+            start = max(0, len(self.buffer) - len(end))
+            if found < 0 and not self._fill():
+                raise tap.Failure(f"closed early; had {self.buffer[-80:]!r}")
+        octets = self.buffer[:found + 2]
+        self.buffer = self.buffer[found + len(end):]
+        return octets
+
     def rest(self):
         """Everything until the server closes; a reset is a failure."""
         while self._fill():
