@@ -14,9 +14,10 @@
 #include "plugin/host/kpopd/module.h"
 #include "plugin/host/kpopd/setup.h"
 
-#ifndef KPOP_CONFIG_FILE
-#define KPOP_CONFIG_FILE "/etc/kpop/plugin.conf"
+#ifndef KPOP_SYSCONFDIR
+#define KPOP_SYSCONFDIR "/etc"
 #endif
+#define KPOP_CONFIG_FILE KPOP_SYSCONFDIR "/kpop/plugin.conf"
 
 static const char usage[] =
     "usage: kpopctl [-c FILE] [-m MODULE] check\n"

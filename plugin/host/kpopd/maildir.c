@@ -1,6 +1,6 @@
 /*
- * maildir.c - opens, locks, reads and empties a maildir.  Flags are never
- * set and nothing is ever created in it.  Runs in store threads with the
+ * maildir.c - opens, locks and reads a maildir.  Flags are never set and
+ * nothing is ever created in it.  Runs in store threads with the
  * rights of run_as.
  *
  * SPDX-License-Identifier: MIT
@@ -20,22 +20,11 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/log.h"
-#include "plugin/host/kpopd/maildir_list.h"
-
-#define NO_MESSAGE UINT32_MAX
-
-struct maildir {
-    char *path;
-    int fd; /* of the maildir; holds the lock */
-    maildir_count_fn *count_octets;
-    struct maildir_list list;
-    int msg_fd;   /* the message that is being read, or -1 */
-    uint32_t msg; /* which; NO_MESSAGE */
-};
+#include "plugin/host/kpopd/maildir_internal.h"
 
 /* What an error of the disk means to the client. */
-static int32_t
-result_of(int error)
+int32_t
+maildir_result(int error)
 {
     switch (error) {
     case ENOENT:
@@ -54,8 +43,8 @@ result_of(int error)
     }
 }
 
-static void
-log_failure(const struct maildir *maildir, const struct maildir_msg *msg,
+void
+maildir_log(const struct maildir *maildir, const struct maildir_msg *msg,
             const char *what, int error)
 {
     char full[PATH_MAX + NAME_MAX + 8];
@@ -102,7 +91,7 @@ lock(struct maildir *maildir)
     if (maildir->fd < 0) {
         error = errno;
         log_refused(maildir->path, error);
-        rc = result_of(error);
+        rc = maildir_result(error);
         return rc == KPOP_GONE ? KPOP_PERM : rc;
     }
     /* On the directory itself: nothing to clean up, and the lock dies with
@@ -111,7 +100,7 @@ lock(struct maildir *maildir)
         return KPOP_OK;
     if (errno == EWOULDBLOCK)
         return KPOP_IN_USE;
-    log_failure(maildir, NULL, "flock", errno);
+    maildir_log(maildir, NULL, "flock", errno);
     return KPOP_TEMP;
 }
 
@@ -142,8 +131,8 @@ maildir_open(const char *path, maildir_count_fn *count_fn,
     return KPOP_OK;
 }
 
-static void
-close_message(struct maildir *maildir)
+void
+maildir_close_message(struct maildir *maildir)
 {
     if (maildir->msg_fd >= 0)
         close(maildir->msg_fd);
@@ -156,7 +145,7 @@ maildir_close(struct maildir *maildir)
 {
     if (maildir == NULL)
         return;
-    close_message(maildir);
+    maildir_close_message(maildir);
     if (maildir->fd >= 0)
         close(maildir->fd);
     maildir_list_free(&maildir->list);
@@ -210,8 +199,8 @@ open_named(const struct maildir *maildir, const struct maildir_msg *msg)
 }
 
 /* Looks for the present names of all messages.  KPOP_OK or an error. */
-static int32_t
-follow_names(struct maildir *maildir)
+int32_t
+maildir_follow(struct maildir *maildir)
 {
     struct maildir_list present;
     int32_t rc = maildir_list_read(&present, maildir->fd, maildir->path,
@@ -237,7 +226,7 @@ open_message(struct maildir *maildir, uint32_t number)
 
     if (maildir->msg == number && maildir->msg_fd >= 0)
         return KPOP_OK;
-    close_message(maildir);
+    maildir_close_message(maildir);
     /* readdir may miss what is renamed while it runs: look twice. */
     for (tries = 0;; tries++) {
         if (msg->gone && tries == 0)
@@ -246,14 +235,14 @@ open_message(struct maildir *maildir, uint32_t number)
         error = msg->gone ? ENOENT : errno;
         if (fd >= 0 || error != ENOENT || tries == 2)
             break;
-        rc = follow_names(maildir);
+        rc = maildir_follow(maildir);
         if (rc != KPOP_OK)
             return rc;
     }
     if (fd < 0) {
         if (error != ENOENT)
-            log_failure(maildir, msg, "open", error);
-        return result_of(error);
+            maildir_log(maildir, msg, "open", error);
+        return maildir_result(error);
     }
     maildir->msg_fd = fd;
     maildir->msg = number;
@@ -276,15 +265,16 @@ read_at(struct maildir *maildir, uint64_t offset, void *buffer,
     if (got > 0)
         return (int32_t)got;
     if (got == 0) {
-        close_message(maildir); /* a parked session holds no file open */
+        /* A parked session holds no message open. */
+        maildir_close_message(maildir);
         return 0;
     }
     if (flags != 0 && (errno == EAGAIN || errno == EOPNOTSUPP))
         return KPOP_PENDING;
     error = errno;
-    log_failure(maildir, &maildir->list.msgs[maildir->msg], "read", error);
-    close_message(maildir);
-    return error == ENOENT ? KPOP_TEMP : result_of(error);
+    maildir_log(maildir, &maildir->list.msgs[maildir->msg], "read", error);
+    maildir_close_message(maildir);
+    return error == ENOENT ? KPOP_TEMP : maildir_result(error);
 }
 
 int32_t
@@ -369,7 +359,7 @@ maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
     rc = open_message(maildir, number);
     if (rc == KPOP_OK && !size_from_name(maildir, msg, octets_out))
         rc = count_wire(maildir, octets_out);
-    close_message(maildir);
+    maildir_close_message(maildir);
     if (rc == KPOP_GONE) {
         *octets_out = 0;
         rc = KPOP_OK;
@@ -377,134 +367,4 @@ maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
     if (rc == KPOP_OK)
         msg->octets = *octets_out;
     return rc;
-}
-
-/* The worse of two results of a commit. */
-static int32_t
-worse(int32_t a, int32_t b)
-{
-    if (a == KPOP_OK)
-        return b;
-    return b == KPOP_PERM ? b : a;
-}
-
-/* KPOP_OK, KPOP_GONE, or an error that has been logged. */
-static int32_t
-remove_message(const struct maildir *maildir, const struct maildir_msg *msg,
-               const int folders[FOLDER_COUNT])
-{
-    int error;
-
-    if (msg->gone)
-        return KPOP_GONE;
-    if (unlinkat(folders[msg->folder],
-                 maildir_list_name(&maildir->list, msg), 0)
-        == 0)
-        return KPOP_OK;
-    error = errno;
-    if (error == ENOENT)
-        return KPOP_GONE;
-    log_failure(maildir, msg, "unlink", error);
-    return result_of(error) == KPOP_PERM ? KPOP_PERM : KPOP_TEMP;
-}
-
-/* Removes all that is marked.  *missing_out: how many had another name. */
-static int32_t
-remove_marked(const struct maildir *maildir, uint8_t *todo,
-              const int folders[FOLDER_COUNT], size_t *missing_out)
-{
-    int32_t rc = KPOP_OK;
-    int32_t one;
-    size_t i;
-
-    *missing_out = 0;
-    for (i = 0; i < maildir->list.count; i++) {
-        if (!todo[i])
-            continue;
-        one = remove_message(maildir, &maildir->list.msgs[i], folders);
-        if (one == KPOP_GONE) {
-            (*missing_out)++;
-            continue;
-        }
-        todo[i] = 0;
-        rc = worse(rc, one);
-    }
-    return rc;
-}
-
-static int32_t
-sync_folders(const struct maildir *maildir, const int folders[FOLDER_COUNT])
-{
-    char quoted[PATH_MAX];
-    int32_t rc = KPOP_OK;
-    int error;
-    int i;
-
-    for (i = 0; i < FOLDER_COUNT; i++) {
-        if (fsync(folders[i]) == 0)
-            continue;
-        error = errno;
-        log_event(KPOP_LOG_ERROR, "store.fail",
-                  "path=%s folder=%s call=fsync error=\"%s\"",
-                  log_quote(maildir->path, quoted, sizeof(quoted)),
-                  maildir_folder_names[i], strerror(error));
-        rc = worse(rc, result_of(error) == KPOP_PERM ? KPOP_PERM
-                                                     : KPOP_TEMP);
-    }
-    return rc;
-}
-
-static int32_t
-commit_in(struct maildir *maildir, uint8_t *todo,
-          const int folders[FOLDER_COUNT])
-{
-    size_t missing;
-    int32_t rc = remove_marked(maildir, todo, folders, &missing);
-    int32_t again = KPOP_OK;
-    int tries;
-
-    /* Renamed meanwhile: look for them; what is really gone is deleted. */
-    for (tries = 0; missing > 0 && again == KPOP_OK && tries < 2; tries++) {
-        again = follow_names(maildir);
-        if (again == KPOP_OK)
-            again = remove_marked(maildir, todo, folders, &missing);
-    }
-    rc = worse(rc, again);
-    return worse(rc, sync_folders(maildir, folders));
-}
-
-int32_t
-maildir_commit(struct maildir *maildir, const uint8_t *marks, uint32_t count)
-{
-    int folders[FOLDER_COUNT] = { -1, -1 };
-    int32_t rc = KPOP_OK;
-    size_t marked = 0;
-    uint8_t *todo;
-    uint32_t i;
-
-    close_message(maildir);
-    todo = calloc((size_t)count + 1, 1);
-    if (todo == NULL || count != maildir->list.count) {
-        free(todo);
-        return todo == NULL ? KPOP_TEMP : KPOP_INVALID;
-    }
-    for (i = 0; i < count; i++) {
-        todo[i] = (marks[i] & KPOP_MARK_DELETE) != 0;
-        marked += todo[i];
-    }
-    for (i = 0; i < FOLDER_COUNT && marked > 0 && rc == KPOP_OK; i++) {
-        folders[i] = openat(maildir->fd, maildir_folder_names[i],
-                            O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (folders[i] < 0) {
-            log_failure(maildir, NULL, "open", errno);
-            rc = KPOP_TEMP;
-        }
-    }
-    if (marked > 0 && rc == KPOP_OK)
-        rc = commit_in(maildir, todo, folders);
-    for (i = 0; i < FOLDER_COUNT; i++)
-        if (folders[i] >= 0)
-            close(folders[i]);
-    free(todo);
-    return rc == KPOP_NO_MEMORY ? KPOP_TEMP : rc;
 }

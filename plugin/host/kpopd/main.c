@@ -12,9 +12,10 @@
 #include "plugin/host/kpopd/master.h"
 #include "plugin/host/kpopd/module.h"
 
-#ifndef KPOP_CONFIG_FILE
-#define KPOP_CONFIG_FILE "/etc/kpop/plugin.conf"
+#ifndef KPOP_SYSCONFDIR
+#define KPOP_SYSCONFDIR "/etc"
 #endif
+#define KPOP_CONFIG_FILE KPOP_SYSCONFDIR "/kpop/plugin.conf"
 
 static const char usage[] =
     "usage: kpopd [-c FILE] [-m MODULE]\n"

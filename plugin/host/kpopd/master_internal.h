@@ -36,6 +36,14 @@ struct master {
     uint64_t kill_at;
 };
 
+/* master_config.c */
+
+/* Reads and checks the configuration and makes it the current one; the former
+ * drains.  0, or -1 with a sentence and everything as it was. */
+int master_configure(struct master *master, char *error, size_t error_size);
+/* The same for SIGHUP; logs. */
+void master_reload(struct master *master);
+
 /* master_accept.c */
 
 /* Watches the listeners, or not, as there are workers to serve them. */

@@ -1,0 +1,105 @@
+/*
+ * master_config.c - makes a configuration the current one, at the start and
+ * at each SIGHUP.  What is wrong in any way changes nothing.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/master_internal.h"
+
+/* False without memory. */
+static bool
+configure_limits(struct master *master, const struct settings *s)
+{
+    struct limits_config config;
+
+    config.max_sessions = s->max_sessions;
+    config.max_sessions_per_ip = s->max_sessions_per_ip;
+    config.max_unauthenticated = s->max_unauthenticated;
+    config.trusted = s->trusted;
+    config.trusted_count = s->trusted_count;
+    if (master->limits == NULL)
+        master->limits = limits_new(&config);
+    else
+        limits_configure(master->limits, &config);
+    return master->limits != NULL;
+}
+
+/* A checked configuration becomes the current one; the former drains. */
+static void
+take_generation(struct master *master, struct generation *generation,
+                struct listener *listeners)
+{
+    const struct settings *s = &generation->setup->settings;
+
+    listen_close(master->listeners);
+    master->listeners = listeners;
+    master_own_listeners(master);
+    generation->owner = master;
+    generation->epoll = master->epoll;
+    generation->next = master->current;
+    if (master->current != NULL)
+        master->current->draining = true;
+    master->current = generation;
+    log_set(s->use_syslog, s->log_level);
+    listen_log(listeners);
+}
+
+int
+master_configure(struct master *master, char *error, size_t error_size)
+{
+    struct setup *setup =
+        setup_load(master->entry, master->path, error, error_size);
+    struct listener *listeners = NULL;
+    struct generation *generation;
+
+    if (setup == NULL)
+        return -1;
+    if (setup_check(setup, error, error_size) != 0) {
+        setup_free(setup);
+        return -1;
+    }
+    generation = generation_new(setup);
+    if (generation == NULL || !configure_limits(master, &setup->settings)) {
+        snprintf(error, error_size, "out of memory");
+        if (generation != NULL)
+            generation_free(generation);
+        else
+            setup_free(setup);
+        return -1;
+    }
+    /* epoll must forget the listeners while their sockets change hands; the
+     * next turn of the loop watches what there is then. */
+    master_stop_accepting(master);
+    if (listen_open(setup, &master->listeners, &listeners, error, error_size)
+        != 0) {
+        if (master->current != NULL)
+            (void)configure_limits(master,
+                                   &master->current->setup->settings);
+        generation_free(generation);
+        return -1;
+    }
+    take_generation(master, generation, listeners);
+    return 0;
+}
+
+void
+master_reload(struct master *master)
+{
+    char error[SETUP_ERROR_MAX];
+    char quoted[SETUP_ERROR_MAX + 64];
+
+    if (master->stopping)
+        return;
+    if (master_configure(master, error, sizeof(error)) == 0) {
+        log_event(KPOP_LOG_INFO, "config.reloaded", "text=\"new sessions "
+                  "follow the new configuration\"");
+        return;
+    }
+    log_event(KPOP_LOG_ERROR, "config.refused",
+              "error=%s text=\"the old configuration stays\"",
+              log_quote(error, quoted, sizeof(quoted)));
+}
