@@ -503,8 +503,10 @@ main(int argc, char **argv)
         creds_from_ccache(&client, server);
         krb5_free_principal(client.krb, server);
     }
-    if (client.options.pad > 0)
+    if (client.options.pad > 0) {
+        krb5_free_authdata(client.krb, client.creds->authdata);
         client.creds->authdata = make_padding(&client);
+    }
     make_apreq(&client);
     line = malloc(LINE_MAX_HEX);
     if (line == NULL)
