@@ -22,8 +22,8 @@
 static const char usage[] =
     "usage: kpopctl [-c FILE] [-m MODULE] check\n"
     "\n"
-    "  check                looks at the configuration and all it names; ends\n"
-    "                       with 0, or with 1 and FILE:LINE: a sentence.\n"
+    "  check                looks at the configuration and all it names;\n"
+    "                       ends with 0, or 1 and FILE:LINE: a sentence.\n"
     "                       Makes state_dir and the replay cache's file when\n"
     "                       they are missing; starts nothing.\n"
     "\n"

@@ -18,7 +18,9 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
 {
     (void)host;
     (void)conn;
-    log_line(level, event, line);
+    /* The master has said it of the same file. */
+    if (strncmp(event, "config.", 7) != 0)
+        log_line(level, event, line);
 }
 
 /* The module's ladder has named the mailbox; it decides alone. */
