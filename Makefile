@@ -204,42 +204,42 @@ test: test-programs
 
 demo:
 	packaging/install-packages build demo
-	$(sub_make) all helpers
+	+$(sub_make) all helpers
 	BUILD=$(BUILD) tests/demo
 
 # A second make, because the first one may have run without a compiler.
 check:
 	packaging/install-packages build test check
-	$(sub_make) WERROR=1 check-run
+	+$(sub_make) WERROR=1 check-run
 
 check-run: check-clang
-	$(sub_make) WERROR=1 test-programs
+	+$(sub_make) WERROR=1 test-programs
 	BUILD=$(BUILD) tests/run unit dialog abi style lint system
 
 check-clang:
-	$(sub_make) CC=clang WERROR=1 BUILD=build-clang test-programs
+	+$(sub_make) CC=clang WERROR=1 BUILD=build-clang test-programs
 
 # Plain shell, awk, grep and nm first; then clang-tidy, cppcheck, mandoc.
 check-style:
 	packaging/install-packages build test check
-	$(sub_make) all
+	+$(sub_make) all
 	BUILD=$(BUILD) tests/run style lint
 
 check-asan:
 	packaging/install-packages build test check
-	$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
+	+$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
 		CFLAGS='-O1 -g' test-programs
 	BUILD=build-asan tests/run --asan unit dialog abi system
 
 check-valgrind:
 	packaging/install-packages build test check
-	$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
+	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 
 FUZZ_SECONDS ?= 60
 check-fuzz:
 	packaging/install-packages build check
-	$(sub_make) CC=clang SANITIZE=fuzzer-no-link,address,undefined \
+	+$(sub_make) CC=clang SANITIZE=fuzzer-no-link,address,undefined \
 		BUILD=build-fuzz CFLAGS='-O1 -g' fuzzers
 	BUILD=build-fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
 .PHONY: fuzzers

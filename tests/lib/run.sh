@@ -34,6 +34,8 @@ prepare()
     valgrind)
         slow=30
         KPOP_WRAP="valgrind -q --leak-check=full --trace-children=yes"
+        # Not the KDC, not the clients.
+        KPOP_WRAP="$KPOP_WRAP --trace-children-skip=*/bin/*,*/sbin/*,*/tests/lib/*"
         KPOP_WRAP="$KPOP_WRAP --error-exitcode=99 --num-callers=25"
         KPOP_WRAP="$KPOP_WRAP --suppressions=$PWD/tests/lib/valgrind.supp"
         KPOP_WRAP="$KPOP_WRAP --log-file=$reports/valgrind.%p"

@@ -45,18 +45,25 @@ def is_private():
 
 
 def prepare(directory):
-    """Brings lo up and puts kpop 1109/tcp into the services database."""
+    """Brings lo up, puts kpop 1109/tcp into the services database and the
+    machine's own name, without which fetchmail doesn't start, into hosts."""
     if not is_private():
         return
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    path = os.path.join(directory, "services")
+    services = os.path.join(directory, "services")
     with open("/etc/services", encoding="ascii", errors="replace") as old:
         kept = [line for line in old if not line.startswith("kpop")]
-    with open(path, "w", encoding="ascii", errors="replace") as new:
+    with open(services, "w", encoding="ascii", errors="replace") as new:
         new.writelines(kept)
         new.write("kpop\t\t1109/tcp\n")
-    os.chmod(path, 0o644)
-    subprocess.run(["mount", "--bind", path, "/etc/services"], check=True)
+    hosts = os.path.join(directory, "hosts")
+    with open(hosts, "w", encoding="ascii") as new:
+        new.write(f"127.0.0.1\tlocalhost {os.uname().nodename}\n")
+    for path in (services, hosts):
+        os.chmod(path, 0o644)
+        subprocess.run(["mount", "--bind", path,
+                        os.path.join("/etc", os.path.basename(path))],
+                       check=True)
 
 
 def address():
