@@ -180,7 +180,7 @@ def a9_skew_replay_rotation_realms_and_names():
     old = realm.ccache("alice")
     with ApReq(realm, ccache=old) as request, Kpop(kpopd) as client:
         realm.run("rotate", f"pop/{net.host()}")
-        server_keytab()
+        kpopd.own_keytab()
         client.handshake(request.octets)
     with ApReq(realm, ccache=realm.ccache("alice")) as request, \
             Kpop(kpopd) as client:
@@ -198,13 +198,6 @@ def a9_skew_replay_rotation_realms_and_names():
         with ap_req("dave@OTHER.ORG") as request, Kpop(mapped) as client:
             client.handshake(request.octets)
             tap.contains(client.login("alice"), "+OK")
-
-
-@tap.helper
-def server_keytab():
-    """kadmin writes a new file; it stays the auth user's."""
-    from harness.server import AUTH_USER, give
-    give(realm.keytab, AUTH_USER)
 
 
 def a10_five_hundred_silent_peers_do_not_stop_fetchmail():

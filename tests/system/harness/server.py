@@ -80,12 +80,12 @@ class Kpopd:
             "max_sessions_per_ip": 10000,
             "auth_timeout": 5 * tap.SLOW,
         }
+        self.keytab = realm.keytab if realm else None
         if realm:
             self.keys["keytab"] = realm.keytab
             os.chmod(realm.directory, 0o711)
             os.chmod(realm.env["KRB5_CONFIG"], 0o644)
-            if os.getuid() == 0:
-                give(realm.keytab, AUTH_USER)
+            self.own_keytab()
         if os.getuid() == 0:
             self.keys["run_as"] = WORKER_USER
             self.keys["auth_user"] = AUTH_USER
@@ -98,6 +98,11 @@ class Kpopd:
         if start:
             self.start()
 
+    def own_keytab(self):
+        """Also when kadmin has written a new file."""
+        if os.getuid() == 0:
+            own(self.keytab, AUTH_USER)
+
     def configure(self, **keys):
         """Writes the file; a key with value None is left out."""
         self.keys.update(keys)
@@ -108,7 +113,8 @@ class Kpopd:
 
     def start(self):
         self._spawn()
-        tap.await_(self._is_ready, "kpopd is ready", 20)
+        tap.await_(self._is_ready, lambda: "kpopd is ready\n" + self.log(),
+                   20)
         for service, port in re.findall(
                 r"event=process\.listen .*service=(\w+) .*port=(\d+)",
                 self.log()):
@@ -119,10 +125,10 @@ class Kpopd:
         words = shlex.split(os.environ.get("KPOP_WRAP", ""))
         words += [os.path.join(net.BUILD, "kpopd"), "-c", self.path]
         with open(self.log_path, "ab") as log:
+            self.started_at = log.tell()
             self.process = subprocess.Popen(
                 words, env=self.env, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd="/")
-        self.started_at = os.path.getsize(self.log_path)
 
     def _is_ready(self):
         if self.process.poll() is not None:
@@ -141,7 +147,8 @@ class Kpopd:
 
     def await_log(self, pattern, since=0, seconds=10):
         return tap.await_(lambda: re.search(pattern, self.log(since)),
-                          f"log line {pattern!r} in\n{self.log(since)}",
+                          lambda: f"log line {pattern!r} in\n"
+                          + self.log(since),
                           seconds)
 
     def children(self, kind=None):
@@ -161,6 +168,13 @@ class Kpopd:
         """Ends one of our children, and no other process."""
         tap.true(_parent(pid) == self.process.pid, f"{pid} is kpopd's child")
         os.kill(pid, number)
+
+    def await_other(self, kind, old):
+        """Until as many processes run as in `old`, and none of those."""
+        def are_new():
+            now = self.children(kind)
+            return len(now) == len(old) and not set(now) & set(old)
+        tap.await_(are_new, f"new processes {kind}")
 
     def reload(self):
         self.process.send_signal(signal.SIGHUP)

@@ -45,14 +45,16 @@ PLAIN = os.environ.get("KPOP_CHECKER", "") == ""
 
 
 def await_(condition, what, seconds=10):
-    """Polls until condition() is true and returns what it returned."""
+    """Polls until condition() is true and returns what it returned; `what`
+    is a text, or a function that makes one when it was in vain."""
     deadline = time.monotonic() + seconds * SLOW
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise Failure(f"waited {seconds * SLOW} s in vain: {what}")
+            text = what() if callable(what) else what
+            raise Failure(f"waited {seconds * SLOW} s in vain: {text}")
         time.sleep(0.01)
 
 
