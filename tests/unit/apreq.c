@@ -832,14 +832,6 @@ TEST(threads_share_a_world_and_a_request_counts_once)
     int accepted = 0;
     int refused = 0;
 
-    /* Valgrind runs one thread at a time and does not know that libkrb5's
-     * F_OFD_SETLKW may wait for another one. */
-    if (getenv("KPOP_CHECKER") != NULL
-        && strcmp(getenv("KPOP_CHECKER"), "valgrind") == 0) {
-        client_free(client);
-        SKIP("valgrind stands still in F_OFD_SETLKW");
-    }
-
     crowd.world = world_of(&settings);
     for (size_t i = 0; i < REQUESTS; i++) {
         client_again(client);
