@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct settings settings;
+    struct keyset keyset;
     struct filed *filed = NULL;
     char error[512] = "";
     char path[64];
@@ -27,14 +27,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (fd < 0 || write(fd, data, size) != (ssize_t)size)
         abort();
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    if (settings_init(&settings) != STATUS_OK)
+    if (keyset_init(&keyset) != STATUS_OK)
         abort();
-    if (settings_read(&settings, path, &filed, error, sizeof(error))
+    if (keyset_read(&keyset, path, &filed, error, sizeof(error))
         == STATUS_OK)
-        settings_drop(&settings, filed);
+        keyset_drop(&keyset, filed);
     else if (strstr(error, path) == NULL)
         abort();
-    settings_free(&settings);
+    keyset_free(&keyset);
     close(fd);
     return 0;
 }
