@@ -377,12 +377,30 @@ def maildir_behind_a_symlink_is_refused():
     real = Maildir(kpopd, "real").fill(1)
     box("bob").destroy()
     os.symlink(real.path, os.path.join(kpopd.mail, "bob"))
+    mark = kpopd.mark()
     try:
         with Pop3(kpopd) as client:
             client.ok("USER bob")
             client.err("PASS bob-password", "-ERR [SYS/PERM]")
+        kpopd.await_log(r"event=store\.fail .*/bob.*symbolic link", mark)
     finally:
         os.unlink(os.path.join(kpopd.mail, "bob"))
+
+
+def mbox_in_place_of_a_maildir_is_named_to_the_admin():
+    box("bob").destroy()
+    path = os.path.join(kpopd.mail, "bob")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("From alice Mon Nov 23 05:00:00 2026\n\nx\n")
+    mark = kpopd.mark()
+    try:
+        with Pop3(kpopd) as client:
+            client.ok("USER bob")
+            client.err("PASS bob-password", "-ERR [SYS/PERM]")
+        kpopd.await_log(r"event=store\.fail .*/bob.*convert.*dovecot-kpop",
+                        mark)
+    finally:
+        os.unlink(path)
 
 
 def hundred_pipelined_retr_and_a_reader_that_waits():

@@ -21,6 +21,7 @@
 
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/maildir_internal.h"
+#include "plugin/host/kpopd/settings.h"
 
 /* What an error of the disk means to the client. */
 int32_t
@@ -67,13 +68,15 @@ log_refused(const char *path, int error)
 {
     char quoted[PATH_MAX];
     const char *text = strerror(error);
+    struct stat st;
 
     if (error == ENOENT)
         text = "there is no such maildir; create it with new, cur and tmp";
-    else if (error == ENOTDIR)
-        text = "it is no directory; kpopd serves maildirs only";
-    else if (error == ELOOP)
+    /* O_DIRECTORY hides that it was a link. */
+    else if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
         text = "it is a symbolic link, which kpopd does not follow";
+    else if (error == ENOTDIR)
+        text = kpopd_maildirs_only;
     else if (error == EACCES)
         text = "the user run_as may not read it";
     log_event(KPOP_LOG_ERROR, "store.fail", "path=%s call=open text=\"%s\"",

@@ -119,7 +119,7 @@ kpopd_settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
     return KPOP_OK;
 }
 
-static const char mbox_sentence[] =
+const char kpopd_maildirs_only[] =
     "kpopd serves maildirs only: convert the mailbox (mb2md, or doveadm "
     "backup with mail_location mbox to maildir), or serve it by Dovecot with "
     "the package dovecot-kpop";
@@ -159,7 +159,7 @@ read_store(const struct reading *r)
     if (value[0] == '\0')
         return blame(r, "store", "is needed; write maildir:PATH/%u");
     if (strncmp(value, "mbox", 4) == 0)
-        return blame(r, "store", mbox_sentence);
+        return blame(r, "store", kpopd_maildirs_only);
     if (strncmp(value, prefix, sizeof(prefix) - 1) != 0)
         return blame(r, "store",
                      "is neither maildir:PATH nor anything kpopd can serve; "

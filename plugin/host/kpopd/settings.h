@@ -21,6 +21,9 @@
 extern const struct kpop_key kpopd_keys[];
 extern const size_t kpopd_key_count;
 
+/* For who has mboxes: what to do about it. */
+extern const char kpopd_maildirs_only[];
+
 /* A user to become. */
 struct account {
     char *name; /* NULL: stay who we are */

@@ -201,8 +201,10 @@ check_store(const struct setup *setup, char *error, size_t error_size)
     /* The part of a component that stands before the %. */
     path[strrchr(path, '/') - path + 1] = '\0';
     if (stat(path, &st) != 0)
-        return blame_path(setup, "store", path, strerror(errno), error,
-                          error_size);
+        return blame_path(setup, "store", path,
+                          errno == ENOTDIR ? kpopd_maildirs_only
+                                           : strerror(errno),
+                          error, error_size);
     if (access(path, X_OK) != 0)
         return blame_path(setup, "store", path,
                           "the user of the workers may not go there", error,
