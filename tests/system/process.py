@@ -7,6 +7,7 @@
 import os
 import pwd
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -38,7 +39,8 @@ def before():
     os.chmod(scratch.name, 0o711)
     net.prepare(scratch.name)
     realm = Realm(os.path.join(scratch.name, "realm"))
-    stuck = Stuck()
+    if os.environ.get("KPOP_TEST", "") in "stop_waits_thirty_seconds_at_most":
+        stuck = Stuck()
 
 
 @tap.helper
@@ -601,6 +603,29 @@ def oldest_unauthenticated_goes_and_logged_in_ones_never():
         server.await_log("event=session.evicted")
         for client in waiting + more + [fourth]:
             client.close()
+
+
+def worker_that_takes_no_more_leaves_connections_to_the_other():
+    """More connections than the channel to a stopped worker holds."""
+    count = 1500
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if hard != resource.RLIM_INFINITY and hard < count + 100:
+        raise tap.Skip(f"RLIMIT_NOFILE's hard limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with kpopd(max_unauthenticated=count) as server:
+        stopped = server.children("worker")[0]
+        server.kill(stopped, signal.SIGSTOP)
+        try:
+            clients = [Line(server.ports["pop3"], seconds=30)
+                       for _ in range(count)]
+            tap.contains(clients[-1].line(), "+OK", "the last greeting")
+        finally:
+            server.kill(stopped, signal.SIGCONT)
+        for client in clients[:-1]:
+            tap.contains(client.line(), "+OK", "greeting")
+        for client in clients:
+            client.close()
+        tap.lacks(server.log(), "session.refused")
 
 
 # ---- keys ----

@@ -47,6 +47,7 @@ struct child {
     uint64_t restart_at;    /* when pid is 0 */
     uint64_t backoff;
     size_t sessions;        /* workers: passed on and not closed */
+    uint64_t refused;       /* workers: id of what it could not take */
 };
 
 struct generation {

@@ -17,8 +17,9 @@
 
 enum { ACCEPTS_A_TURN = 64 };
 
+/* Of those that can take the connection `id`; 0 is none in particular. */
 static struct child *
-least_loaded(const struct master *master)
+least_loaded(const struct master *master, uint64_t id)
 {
     struct generation *generation = master->current;
     struct child *best = NULL;
@@ -28,7 +29,7 @@ least_loaded(const struct master *master)
     for (i = 0; i < generation->count; i++) {
         child = &generation->children[i];
         if (child->kind != CHILD_WORKER || child->pid == 0
-            || child->control < 0)
+            || child->control < 0 || (id != 0 && child->refused == id))
             continue;
         if (best == NULL || child->sessions < best->sessions)
             best = child;
@@ -72,9 +73,16 @@ refuse(const struct listener *listener, const struct address *peer, int fd)
 static void
 hand_over(struct master *master, const struct control *control, int fd)
 {
-    struct child *worker = least_loaded(master);
+    struct child *worker;
+    int error = 0;
 
-    if (worker != NULL && control_send(worker->control, control, fd) == 0) {
+    /* One may have died a moment ago, or be too busy to read its channel. */
+    while ((worker = least_loaded(master, control->id)) != NULL
+           && control_send(worker->control, control, fd) != 0) {
+        error = errno;
+        worker->refused = control->id;
+    }
+    if (worker != NULL) {
         worker->sessions++;
         limits_set_owner(master->limits, control->id, worker);
     } else {
@@ -82,7 +90,7 @@ hand_over(struct master *master, const struct control *control, int fd)
                   "service=%s text=\"no worker takes the connection\" "
                   "error=\"%s\"",
                   control->service,
-                  worker == NULL ? "none runs" : strerror(errno));
+                  error == 0 ? "none runs" : strerror(error));
         limits_remove(master->limits, control->id, NULL);
     }
     close(fd);
@@ -189,7 +197,7 @@ void
 master_accept_when_possible(struct master *master, uint64_t now)
 {
     bool possible = !master->stopping && now >= master->accept_again
-                    && least_loaded(master) != NULL;
+                    && least_loaded(master, 0) != NULL;
 
     if (possible && !master->accepting) {
         master->accept_again = 0;
