@@ -1,0 +1,204 @@
+#!/usr/bin/env python3
+# scale.py - what sessions cost: memory of idle ones, thousands held at once,
+# connections that come and go.
+# TIME-LIMIT: 300
+#
+# SPDX-License-Identifier: MIT
+import os
+import resource
+import subprocess
+import tempfile
+import time
+
+from harness import net, tap
+
+net.enter()
+
+from harness import server as servers  # noqa: E402 (inside the network)
+from harness.maildir import Maildir  # noqa: E402
+from harness.server import Kpopd, memory  # noqa: E402
+from harness.wire import Line  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-scale-")
+counter = 0
+
+MANY = 5000 if tap.PLAIN else 100
+SOME = 500 if tap.PLAIN else 50
+AT_ONCE = 100  # logins under way
+SESSION_COST_MAX = 12 * 1024
+
+
+@tap.helper
+def before():
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    if net.is_private():
+        # Removing thousands of folders takes a disk a minute.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=711", "tmpfs",
+                        scratch.name], check=True)
+
+
+@tap.helper
+def after():
+    if net.is_private():
+        subprocess.run(["umount", "--lazy", scratch.name], check=False)
+    scratch.cleanup()
+
+
+def password_file(directory, users):
+    """One hash for all: hashing is not what is measured here."""
+    path = servers.passwords(directory, users[0])
+    with open(path, "r+", encoding="ascii") as file:
+        hashed = file.read().split(":", 1)[1]
+        file.seek(0)
+        file.writelines(f"{user}:{hashed}" for user in users)
+    return path, f"{users[0]}-password"
+
+
+class Crowd:
+    """A kpopd and idle sessions, each on a maildrop of its own."""
+
+    def __init__(self, size, messages, **keys):
+        global counter
+        counter += 1
+        need_files(2 * size + 500)
+        directory = os.path.join(scratch.name, f"kpopd{counter}")
+        self.users = [f"user{i}" for i in range(size)]
+        path, self.password = password_file(directory, self.users)
+        self.kpopd = Kpopd(directory, start=False, workers=2,
+                           listen_kpop="", plaintext="always",
+                           listen_pop3=f"{net.address()}:0",
+                           passwords=f"file:{path}", **keys)
+        make_boxes(self.kpopd, self.users, messages)
+        self.kpopd.start()
+        self.sessions = []
+
+    def grow(self, size):
+        """Logs in until there are `size` sessions."""
+        while len(self.sessions) < size:
+            first = len(self.sessions)
+            batch = [Line(self.kpopd.ports["pop3"], seconds=60)
+                     for _ in self.users[first:min(size, first + AT_ONCE)]]
+            for user, client in zip(self.users[first:], batch):
+                client.send(f"USER {user}\r\nPASS {self.password}\r\n"
+                            "STAT\r\n".encode())
+            for client in batch:
+                for _ in range(4):
+                    line = client.line()
+                    tap.true(line.startswith("+OK"), line)
+            self.sessions += batch
+
+    def pss(self):
+        return sum(memory(pid) for pid in
+                   [self.kpopd.process.pid, *self.kpopd.children()])
+
+    def end(self):
+        for client in self.sessions:
+            client.close()
+        self.kpopd.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+
+def make_boxes(kpopd, users, messages):
+    """Maildirs whose messages are links to one file: cheap to make."""
+    text = os.path.join(kpopd.mail, "text")
+    with open(text, "w", encoding="ascii") as file:
+        file.write("Subject: idle\n\nA message.\n")
+    for user in users:
+        box = os.path.join(kpopd.mail, user)
+        for name in ("new", "cur", "tmp"):
+            os.makedirs(os.path.join(box, name))
+        for i in range(messages):
+            os.link(text, f"{box}/new/{1000000000 + i}.M{i}P1.test")
+    os.unlink(text)
+    servers.give(kpopd.mail, servers.WORKER_USER)
+
+
+def need_files(count):
+    """Here and, inherited, in kpopd."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= count:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))
+    except (ValueError, OSError):
+        raise tap.Skip(f"only {hard} open files are allowed here, {count} "
+                       "are needed (ulimit -n)") from None
+
+
+def cpu_seconds(pids):
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="ascii",
+                  errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def idle_session_on_ten_messages_costs_twelve_kib_at_most():
+    with Crowd(2 * SOME, 10) as crowd:
+        crowd.grow(SOME)  # warms the allocator and the tables up
+        start = crowd.pss()
+        crowd.grow(2 * SOME)
+        cost = (crowd.pss() - start) / SOME
+        tap.show(f"an idle session on 10 messages: {cost:.0f} octets of PSS "
+                 f"({SOME} sessions, all processes)")
+        if tap.PLAIN:
+            tap.true(cost <= SESSION_COST_MAX, f"{cost:.0f} octets a session")
+
+
+def five_thousand_idle_sessions_are_held_by_two_workers():
+    with Crowd(MANY + 1, 1) as crowd:
+        start = crowd.pss()
+        began = time.monotonic()
+        crowd.grow(MANY)
+        took = time.monotonic() - began
+        cost = (crowd.pss() - start) / MANY
+        pids = [crowd.kpopd.process.pid, *crowd.kpopd.children()]
+        tap.equal(len(crowd.kpopd.children("worker")), 2, "workers")
+        tap.show(f"{MANY} sessions logged in within {took:.1f} s, "
+                 f"{cost:.0f} octets of PSS each")
+        # Nobody waits for them ...
+        used = cpu_seconds(pids)
+        began = time.monotonic()
+        crowd.grow(MANY + 1)
+        tap.show(f"one more login: {(time.monotonic() - began) * 1000:.0f} "
+                 f"ms; processor time of it {cpu_seconds(pids) - used:.2f} s")
+        # ... and all of them are still there.
+        began = time.monotonic()
+        for client in crowd.sessions:
+            client.send(b"RETR 1\r\n")
+        for client in crowd.sessions:
+            tap.true(client.line().startswith("+OK"), "RETR")
+            tap.contains("\n".join(client.lines()), "A message.")
+        tap.show(f"a RETR in each of them: {time.monotonic() - began:.1f} s")
+
+
+def closed_sessions_give_their_memory_back():
+    rounds = 5
+    with Crowd(SOME, 10) as crowd:
+        sizes = []
+        for _ in range(rounds):
+            crowd.grow(SOME)
+            for client in crowd.sessions:
+                client.send(b"QUIT\r\n")
+            for client in crowd.sessions:
+                tap.true(client.line().startswith("+OK"), "QUIT")
+                tap.equal(client.rest(), b"", "octets behind it")
+                client.close()
+            crowd.sessions = []
+            sizes.append(crowd.pss())
+        tap.show(f"PSS after {SOME} sessions, {rounds} times: {sizes}")
+        if tap.PLAIN:
+            tap.true(sizes[-1] - sizes[1] < 512 * 1024,
+                     f"grows with every round: {sizes}")
+
+
+if __name__ == "__main__":
+    tap.main(globals(), before, after)
