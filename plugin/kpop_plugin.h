@@ -144,7 +144,8 @@ struct kpop_op;
 /*
  * What is known about a connection.  The host fills it for session_new() and
  * tls_started(), the module passes it on with each question and adds what its
- * own TLS learned.  All of it is copied by the callee.
+ * own TLS learned.  All of it is copied by the callee.  In what the host
+ * fills, but not in what it is given, NULL may stand for "".
  */
 struct kpop_facts {
     uint32_t size;
