@@ -132,8 +132,15 @@ class Pop3(Line):
         self.greeting = self.line()
 
     def login(self, user, password=None):
-        self.ok(f"USER {user}")
-        self.ok(f"PASS {password or user + '-password'}")
+        """A session that hung up a moment ago may still hold the lock."""
+        def attempt():
+            self.ok(f"USER {user}")
+            answer = self.command(f"PASS {password or user + '-password'}")
+            if answer.startswith("-ERR [IN-USE]"):
+                return False
+            tap.true(answer.startswith("+OK"), f"PASS of {user}: {answer}")
+            return True
+        tap.await_(attempt, f"the maildrop of {user} is free")
         return self
 
 
