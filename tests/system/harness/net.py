@@ -6,6 +6,7 @@
 # library for the services database.
 #
 # SPDX-License-Identifier: MIT
+import ctypes
 import os
 import subprocess
 import sys
@@ -64,6 +65,15 @@ def prepare(directory):
         subprocess.run(["mount", "--bind", path,
                         os.path.join("/etc", os.path.basename(path))],
                        check=True)
+    if os.getuid() != 0:
+        _drop_rights()
+
+
+def _drop_rights():
+    """The user namespace's rights are not for the programs under test."""
+    PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+    ctypes.CDLL(None, use_errno=True).prctl(
+        PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def address():
