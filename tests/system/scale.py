@@ -15,9 +15,9 @@ from harness import net, tap
 net.enter()
 
 from harness import server as servers  # noqa: E402 (inside the network)
-from harness.maildir import Maildir  # noqa: E402
+from harness.realm import ApReq, Realm  # noqa: E402
 from harness.server import Kpopd, memory  # noqa: E402
-from harness.wire import Line  # noqa: E402
+from harness.wire import VERSIONS, Kpop, Line, frame  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-scale-")
 counter = 0
@@ -202,6 +202,46 @@ def closed_sessions_give_their_memory_back():
         if tap.PLAIN:
             tap.true(sizes[-1] - sizes[1] < 512 * 1024,
                      f"grows with every round: {sizes}")
+
+
+def hostile_ap_reqs_leave_no_memory_in_any_process():
+    """Each goes all the way to an auth process, which refuses it."""
+    rounds = 10000 if tap.PLAIN else 200
+    realm = Realm(os.path.join(scratch.name, "realm"))
+    try:
+        with Kpopd(os.path.join(scratch.name, "hostile"), realm) as kpopd, \
+                ApReq(realm, ccache=realm.ccache("alice")) as request:
+            with Kpop(kpopd) as client:
+                client.handshake(request.octets)
+            refuse_all(kpopd, request, rounds // 10)
+            pids = [kpopd.process.pid, *kpopd.children()]
+            start = [memory(pid, "Rss") for pid in pids]
+            refuse_all(kpopd, request, rounds)
+            tap.equal([kpopd.process.pid, *kpopd.children()], pids,
+                      "the same processes")
+            grown = [memory(pid, "Rss") - old
+                     for pid, old in zip(pids, start)]
+            tap.show(f"{rounds} hostile AP-REQs: processes grew by {grown}")
+            if tap.PLAIN:
+                tap.true(max(grown) < 1 << 20, f"processes grew by {grown}")
+            with Kpop(kpopd) as client:
+                client.handshake(request.again())
+    finally:
+        realm.stop()
+
+
+def refuse_all(kpopd, request, rounds):
+    good = request.octets
+    flipped = bytearray(good)
+    flipped[-30] ^= 1
+    hostile = ((good, 34), (bytes(flipped), 31), (b"\x7e\x82\0\0", 40),
+               (good[:-5], 60), (b"\x6e" + good[::-1] * 100, 60))
+    for i in range(rounds):
+        octets, code = hostile[i % len(hostile)]
+        with Kpop(kpopd) as client:
+            client.send(VERSIONS + frame(octets))
+            tap.equal(client.read(1), b"\0", "answer to the versions")
+            tap.equal(request.error(client.framed())[0], code, "KRB_ERROR")
 
 
 if __name__ == "__main__":
