@@ -33,7 +33,8 @@ prepare()
         ;;
     valgrind)
         slow=30
-        KPOP_WRAP="valgrind -q --leak-check=full --trace-children=yes"
+        KPOP_WRAP="valgrind -q --leak-check=full --vgdb=no"
+        KPOP_WRAP="$KPOP_WRAP --trace-children=yes"
         # Not the KDC, not the clients.
         KPOP_WRAP="$KPOP_WRAP --trace-children-skip=*/bin/*,*/sbin/*,*/tests/lib/*"
         KPOP_WRAP="$KPOP_WRAP --error-exitcode=99 --num-callers=25"
