@@ -34,6 +34,8 @@ struct pool {
     size_t waiting_count;
     unsigned threads;
     unsigned idle;
+    unsigned gone;                    /* ended, and not joined yet */
+    pthread_t leavers[POOL_THREADS_MAX];
     bool stop;
     bool warned;
     int fd;
@@ -141,9 +143,18 @@ thread_main(void *arg)
         finish(pool, job);
     }
     pool->threads--;
+    pool->leavers[pool->gone++] = pthread_self();
     pthread_cond_signal(&pool->ended);
     pthread_mutex_unlock(&pool->lock);
     return NULL;
+}
+
+/* With the lock held: who is on this list asks for it no more. */
+static void
+join_leavers(struct pool *pool)
+{
+    while (pool->gone > 0)
+        pthread_join(pool->leavers[--pool->gone], NULL);
 }
 
 static int
@@ -155,9 +166,9 @@ add_thread(struct pool *pool)
     sigset_t before;
     int rc;
 
+    join_leavers(pool);
     sigfillset(&all);
     pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, process_stack_size());
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(&thread, &attr, thread_main, pool);
@@ -236,6 +247,7 @@ pool_free(struct pool *pool)
     while (pool->threads > 0 && rc != ETIMEDOUT)
         rc = pthread_cond_timedwait(&pool->ended, &pool->lock, &until);
     ended = pool->threads == 0;
+    join_leavers(pool);
     pthread_mutex_unlock(&pool->lock);
     if (!ended)
         return false;
