@@ -17,6 +17,12 @@
 #include "plugin/text.h"
 #include "sasl/mech.h"
 
+static void
+session_begin(struct kpop_session *session, enum op_kind kind)
+{
+    op_begin(&session->op, &session_owner, session, kind);
+}
+
 /* ---- mechanisms ---- */
 
 /* What of the host's names the configuration lets through. */
@@ -52,7 +58,7 @@ names_ask(struct kpop_session *session, char *text, size_t size)
     struct kpop_op *op = &session->op;
     int32_t result;
 
-    op_begin(op, OP_MECHANISMS);
+    session_begin(session, OP_MECHANISMS);
     result = session->plugin->host.exchange_mechanisms(session->conn, op,
                                                        session->facts);
     /* It must not be kept: the greeting waits for it. */
@@ -169,7 +175,7 @@ ask_own_exchange(struct kpop_session *session,
     if (request->need == ENGINE_START) {
         session_end_exchange(session);
         result = exchange_new(session->plugin, session->config,
-                              session->facts, session->conn,
+                              session->facts, &session->op,
                               request->mechanism, &session->exchange);
     }
     if (result == KPOP_OK)
@@ -195,14 +201,14 @@ ask_exchange(struct kpop_session *session,
         ask_own_exchange(session, request);
     } else if (request->need == ENGINE_START) {
         session_end_exchange(session);
-        op_begin(op, OP_START);
+        session_begin(session, OP_START);
         op_returned(op, host->exchange_start(
                             session->conn, op, session->facts,
                             request->mechanism, request->data, request->len));
     } else if (!session->exchange_is_live) {
         engine_answer(session->engine, KPOP_TEMP);
     } else {
-        op_begin(op, OP_STEP);
+        session_begin(session, OP_STEP);
         op_returned(op, host->exchange_step(session->conn, op, session->facts,
                                             request->data, request->len));
     }
@@ -257,7 +263,7 @@ ask_open(struct kpop_session *session, const struct engine_request *request)
     what->facts = session->facts;
     what->credential = buf_data(&session->credential);
     what->credential_size = buf_len(&session->credential);
-    op_begin(op, OP_OPEN);
+    session_begin(session, OP_OPEN);
     op_returned(op, session->plugin->host.open(session->conn, op, what));
 }
 
@@ -267,7 +273,7 @@ ask_fetch(struct kpop_session *session, const struct engine_request *request)
     struct kpop_op *op = &session->op;
     uint32_t flags = request->peek ? KPOP_FETCH_PEEK : 0;
 
-    op_begin(op, OP_FETCH);
+    session_begin(session, OP_FETCH);
     op->limit = request->size;
     op_returned(op, session->plugin->host.fetch(
                         session->conn, op, session->box, request->msg,
@@ -283,7 +289,7 @@ ask_store(struct kpop_session *session, const struct engine_request *request)
 
     switch ((int)request->need) {
     case ENGINE_LIST:
-        op_begin(op, OP_LIST);
+        session_begin(session, OP_LIST);
         op_returned(op, host->list(session->conn, op, session->box,
                                    request->first, request->count));
         break;
@@ -291,14 +297,14 @@ ask_store(struct kpop_session *session, const struct engine_request *request)
         ask_fetch(session, request);
         break;
     case ENGINE_ENVELOPE:
-        op_begin(op, OP_ENVELOPE);
+        session_begin(session, OP_ENVELOPE);
         op_returned(op, host->envelope == NULL
                             ? KPOP_PERM
                             : host->envelope(session->conn, op, session->box,
                                              request->msg));
         break;
     default:
-        op_begin(op, OP_COMMIT);
+        session_begin(session, OP_COMMIT);
         op_returned(op, host->commit(session->conn, op, session->box,
                                      request->marks, request->count));
         break;

@@ -22,7 +22,8 @@
 enum { SECRET_MAX = 4096, NAME_MAX_OCTETS = 1024 };
 
 struct kpop_exchange {
-    struct kpop_op op;           /* the question to the host */
+    struct kpop_op *op;          /* the question to the host */
+    struct kpop_op own;          /* it, unless it is a session's */
     struct kpop_plugin *plugin;
     struct config *config;       /* held */
     struct kpop_facts *facts;    /* our copy */
@@ -45,62 +46,6 @@ struct kpop_exchange {
     char claimed[NAME_MAX_OCTETS]; /* said, for the log */
     char requested[NAME_MAX_OCTETS];
 };
-
-/* ---- which mechanisms ---- */
-
-/*
- * PLAIN carries AUTH PLAIN and also USER with PASS, so either name in the
- * configuration will do; which of the two a client may use is said by
- * exchange_names().
- */
-static bool
-mechanism_is_allowed(const struct kpop_plugin *plugin,
-                     const struct config *config,
-                     const struct kpop_facts *facts, const char *name)
-{
-    if (strcmp(name, "PLAIN") != 0)
-        return config_allows(config, name, facts);
-    return plugin->host.verify_password != NULL
-           && (config_allows(config, "PLAIN", facts)
-               || config_allows(config, "USER", facts));
-}
-
-/* NULL = there is none, or not here. */
-static const struct mech *
-mechanism_find(const struct kpop_plugin *plugin, const struct config *config,
-               const struct kpop_facts *facts, const char *name)
-{
-    bool kpop = strcmp(name, "KPOP") == 0;
-
-    if (name[0] == '\0' || kpop != facts_are_kpop(facts)
-        || (!kpop && !mechanism_is_allowed(plugin, config, facts, name)))
-        return NULL;
-    return mech_find(name);
-}
-
-void
-exchange_names(const struct kpop_plugin *plugin, const struct config *config,
-               const struct kpop_facts *facts, char *text, size_t size)
-{
-    /* A name for the client, and the mechanism behind it. */
-    static const char *const names[][2] = { { "KPOP", "KPOP" },
-                                            { "USER", "PLAIN" } };
-    size_t len = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        const char *name = names[i][0];
-        size_t n = strlen(name);
-
-        if (mechanism_find(plugin, config, facts, names[i][1]) == NULL
-            || len + n + 2 > size)
-            continue;
-        if (len > 0)
-            text[len++] = ' ';
-        memcpy(text + len, name, n + 1);
-        len += n;
-    }
-}
 
 /* ---- the host's answers ---- */
 
@@ -135,7 +80,7 @@ mech_log(void *arg, unsigned level, const char *event, const char *text)
 
     log_start(&line, exchange->facts);
     log_raw(&line, text);
-    log_write(exchange->plugin, exchange->op.conn, level, event, &line);
+    log_write(exchange->plugin, exchange->op->conn, level, event, &line);
 }
 
 static const struct outcome {
@@ -177,11 +122,19 @@ exchange_log(const struct kpop_exchange *exchange, int32_t result)
     log_text_if(&line, "requested", exchange->requested);
     log_text_if(&line, "user", result == KPOP_OK ? exchange->user : "");
     log_text(&line, "result", status_name(result));
-    log_write(exchange->plugin, exchange->op.conn, what.level, what.event,
+    log_write(exchange->plugin, exchange->op->conn, what.level, what.event,
               &line);
 }
 
 /* ---- running ---- */
+
+/* Its question is open; a session's op may also have one of the session's. */
+static bool
+exchange_is_asking(const struct kpop_exchange *exchange)
+{
+    return op_is_open(exchange->op) && exchange->op->owner == &owner
+           && exchange->op->arg == exchange;
+}
 
 static void
 exchange_destroy(struct kpop_exchange *exchange)
@@ -209,7 +162,7 @@ name_keep(char *field, const char *name)
 static void
 ask_authorize(struct kpop_exchange *exchange)
 {
-    struct kpop_op *op = &exchange->op;
+    struct kpop_op *op = exchange->op;
     struct kpop_identity *identity = &exchange->identity;
 
     name_keep(exchange->authcid, exchange->ask.authcid);
@@ -223,18 +176,18 @@ ask_authorize(struct kpop_exchange *exchange)
     identity->requested = exchange->ask.requested;
     identity->local = exchange->ask.local;
     identity->facts = exchange->facts;
-    op_begin(op, OP_AUTHORIZE);
+    op_begin(op, &owner, exchange, OP_AUTHORIZE);
     op_returned(op, exchange->plugin->host.authorize(op->conn, op, identity));
 }
 
 static void
 ask_password(struct kpop_exchange *exchange)
 {
-    struct kpop_op *op = &exchange->op;
+    struct kpop_op *op = exchange->op;
     const struct mech_ask *ask = &exchange->ask;
 
     name_keep(exchange->claimed, ask->user);
-    op_begin(op, OP_PASSWORD);
+    op_begin(op, &owner, exchange, OP_PASSWORD);
     if (exchange->plugin->host.verify_password == NULL)
         op_returned(op, KPOP_AUTH);
     else
@@ -246,10 +199,10 @@ ask_password(struct kpop_exchange *exchange)
 static void
 ask_secret(struct kpop_exchange *exchange)
 {
-    struct kpop_op *op = &exchange->op;
+    struct kpop_op *op = exchange->op;
 
     name_keep(exchange->claimed, exchange->ask.user);
-    op_begin(op, OP_SECRET);
+    op_begin(op, &owner, exchange, OP_SECRET);
     if (exchange->plugin->host.lookup_secret == NULL)
         op_returned(op, KPOP_AUTH);
     else
@@ -279,7 +232,7 @@ static int32_t
 resume(struct kpop_exchange *exchange)
 {
     enum mech_need need = exchange->ask.need;
-    int32_t answer = op_take(&exchange->op);
+    int32_t answer = op_take(exchange->op);
     int32_t result;
 
     exchange->authorized = need == MECH_AUTHORIZE && answer == KPOP_OK;
@@ -300,12 +253,14 @@ settle(struct kpop_exchange *exchange, int32_t result)
         /* A mechanism of ours forgot to ask: our bug must open nothing. */
         log_start(&line, exchange->facts);
         log_text(&line, "problem", "mechanism ended without authorize");
-        log_write(exchange->plugin, exchange->op.conn, KPOP_LOG_ERROR,
+        log_write(exchange->plugin, exchange->op->conn, KPOP_LOG_ERROR,
                   "auth.error", &line);
         result = KPOP_TEMP;
     }
     if (result >= 0 && buf_failed(&exchange->challenge))
         result = KPOP_NO_MEMORY;
+    if (result == STATUS_INVALID)
+        result = KPOP_TEMP; /* mechanism in disorder: not the host's doing */
     if (result != KPOP_OK) {
         exchange->authorized = false;
         wipe(exchange->user, sizeof(exchange->user));
@@ -327,7 +282,7 @@ exchange_run(struct kpop_exchange *exchange, int32_t result)
 {
     while (result == STATUS_PENDING && !exchange->freed) {
         ask_host(exchange);
-        if (exchange->op.stage == OP_KEPT)
+        if (exchange->op->stage == OP_KEPT)
             return KPOP_PENDING;
         result = resume(exchange);
     }
@@ -344,6 +299,32 @@ exchange_enter(struct kpop_exchange *exchange, int32_t result)
     return result;
 }
 
+/* Tells who waits; that one may step again or free us. */
+static void
+exchange_completed(struct kpop_exchange *exchange, int32_t result)
+{
+    exchange_complete_fn *complete = exchange->complete;
+    void *arg = exchange->complete_arg;
+
+    exchange->complete = NULL;
+    complete(arg, result);
+}
+
+/* The answer to a question of an exchange that was freed meanwhile. */
+static void
+exchange_bury(struct kpop_exchange *exchange)
+{
+    bool is_session_s = exchange->op != &exchange->own;
+    exchange_complete_fn *complete = exchange->complete;
+    void *arg = exchange->complete_arg;
+
+    if (exchange->op->stage == OP_ANSWERED)
+        (void)(op_take(exchange->op) == KPOP_OK);
+    exchange_destroy(exchange);
+    if (is_session_s)
+        complete(arg, KPOP_TEMP);
+}
+
 /* done() for an answer that was kept. */
 static void
 exchange_answered(void *arg)
@@ -356,17 +337,14 @@ exchange_answered(void *arg)
         result = resume(exchange);
         exchange->running = false;
         result = exchange_enter(exchange, result);
-        if (result != KPOP_PENDING && !exchange->freed) {
-            exchange_complete_fn *complete = exchange->complete;
-
-            /* complete() may step again or free us. */
-            exchange->complete = NULL;
-            complete(exchange->complete_arg, result);
+        if (result == KPOP_PENDING)
+            return;
+        if (!exchange->freed) {
+            exchange_completed(exchange, result);
             return;
         }
     }
-    if (exchange->freed && exchange->op.stage != OP_KEPT)
-        exchange_destroy(exchange);
+    exchange_bury(exchange);
 }
 
 /* ---- the ABI ---- */
@@ -384,10 +362,8 @@ exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
                                     mechanism);
     if (exchange->mech == NULL || plugin->host.authorize == NULL)
         return KPOP_DENIED;
-    exchange->op.owner = &owner;
-    exchange->op.arg = exchange;
-    exchange->op.plugin = plugin;
-    exchange->op.facts = exchange->facts;
+    exchange->own.plugin = plugin;
+    exchange->own.facts = exchange->facts;
     exchange->peer.address = exchange->facts->peer_address;
     exchange->peer.session_id = exchange->facts->session_id;
     exchange->peer.log = mech_log;
@@ -397,7 +373,7 @@ exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
 
 int32_t
 exchange_new(struct kpop_plugin *plugin, struct config *config,
-             const struct kpop_facts *facts, void *conn,
+             const struct kpop_facts *facts, struct kpop_op *op,
              const char *mechanism, struct kpop_exchange **exchange_out)
 {
     struct kpop_exchange *exchange = calloc(1, sizeof(*exchange));
@@ -410,7 +386,7 @@ exchange_new(struct kpop_plugin *plugin, struct config *config,
     exchange->plugin = plugin;
     exchange->config = config;
     config_hold(config);
-    exchange->op.conn = conn;
+    exchange->op = op != NULL ? op : &exchange->own;
     result = exchange_fill(exchange, facts, mechanism);
     if (result == KPOP_OK)
         *exchange_out = exchange;
@@ -429,9 +405,11 @@ kpop_exchange_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
 
     if (config == NULL)
         return KPOP_INVALID;
-    result = exchange_new(plugin, config, facts, conn, mechanism,
+    result = exchange_new(plugin, config, facts, NULL, mechanism,
                           exchange_out);
     config_drop(config);
+    if (result == KPOP_OK)
+        (*exchange_out)->own.conn = conn;
     return result;
 }
 
@@ -442,7 +420,7 @@ kpop_exchange_step(struct kpop_exchange *exchange, const void *data,
     int32_t result = STATUS_OK;
 
     if (exchange == NULL || exchange->over || exchange->running
-        || op_is_open(&exchange->op) || complete == NULL)
+        || exchange_is_asking(exchange) || complete == NULL)
         return KPOP_INVALID;
     exchange->complete = complete;
     exchange->complete_arg = arg;
@@ -455,7 +433,7 @@ kpop_exchange_step(struct kpop_exchange *exchange, const void *data,
         result = exchange->mech->step(exchange->state, data, size,
                                       &exchange->challenge, &exchange->ask);
     result = exchange_enter(exchange, result);
-    if (exchange->freed && !op_is_open(&exchange->op))
+    if (exchange->freed && !exchange_is_asking(exchange))
         exchange_destroy(exchange);
     return result;
 }
@@ -478,20 +456,11 @@ kpop_exchange_outcome(struct kpop_exchange *exchange,
 }
 
 void
-exchange_cancel(struct kpop_exchange *exchange)
-{
-    struct kpop_op *op = &exchange->op;
-
-    if (op->stage == OP_KEPT && exchange->plugin->host.cancel != NULL)
-        exchange->plugin->host.cancel(op->conn, op);
-}
-
-void
 kpop_exchange_free(struct kpop_exchange *exchange)
 {
     if (exchange == NULL)
         return;
     exchange->freed = true;
-    if (!exchange->running && !op_is_open(&exchange->op))
+    if (!exchange->running && !exchange_is_asking(exchange))
         exchange_destroy(exchange);
 }

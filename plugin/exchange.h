@@ -15,8 +15,16 @@
 #include "plugin/kpop_plugin.h"
 
 struct config;
+struct mech;
 
 typedef void exchange_complete_fn(void *arg, int32_t result);
+
+/* By the name an exchange is started with; NULL = there is none, or it may
+ * not be used here. */
+const struct mech *mechanism_find(const struct kpop_plugin *plugin,
+                                  const struct config *config,
+                                  const struct kpop_facts *facts,
+                                  const char *name);
 
 /* The mechanisms that the host's callbacks, the configuration and the facts
  * let work here, by blanks, into text. */
@@ -24,9 +32,13 @@ void exchange_names(const struct kpop_plugin *plugin,
                     const struct config *config,
                     const struct kpop_facts *facts, char *text, size_t size);
 
-/* As the ABI's exchange_new, with a given configuration. */
+/*
+ * As the ABI's exchange_new, for a session: with its configuration and its
+ * op, which outlives the exchange.  A step that is pending when the exchange
+ * is freed still completes, so that the session learns that its op is free.
+ */
 int32_t exchange_new(struct kpop_plugin *plugin, struct config *config,
-                     const struct kpop_facts *facts, void *conn,
+                     const struct kpop_facts *facts, struct kpop_op *op,
                      const char *mechanism,
                      struct kpop_exchange **exchange_out);
 
@@ -40,7 +52,5 @@ int32_t kpop_exchange_step(struct kpop_exchange *exchange, const void *data,
 void kpop_exchange_outcome(struct kpop_exchange *exchange,
                            struct kpop_outcome *outcome_out);
 void kpop_exchange_free(struct kpop_exchange *exchange);
-/* The client has gone while a question is open: the hint to the host. */
-void exchange_cancel(struct kpop_exchange *exchange);
 
 #endif

@@ -63,8 +63,11 @@ op_blame(const struct kpop_op *op, const char *what, int32_t result)
 }
 
 void
-op_begin(struct kpop_op *op, enum op_kind kind)
+op_begin(struct kpop_op *op, const struct op_owner *owner, void *arg,
+         enum op_kind kind)
 {
+    op->owner = owner;
+    op->arg = arg;
     op->kind = kind;
     op->stage = OP_ASKED;
     op->result = KPOP_TEMP;

@@ -1,7 +1,9 @@
 /*
  * op.h - one question to the host and its answer.
  *
- * A session, or an exchange, owns one op and uses it again and again.  The
+ * A session, or an exchange of the ABI, has one op and uses it again and
+ * again; an exchange that a session runs uses the session's, so that an op
+ * lives as long as what the host knows.  The
  * owner begins it, calls the host, reports what the callback returned, and
  * takes the answer when it is there.  A done() inside the callback, or inside
  * another callback, only marks the op as answered; nothing recurses.  Every
@@ -79,7 +81,7 @@ struct op_owner {
 };
 
 struct kpop_op {
-    const struct op_owner *owner;
+    const struct op_owner *owner; /* of the open question: op_begin() */
     void *arg;                  /* the owner's */
     struct kpop_plugin *plugin; /* for the log, with conn and facts */
     void *conn;
@@ -92,7 +94,8 @@ struct kpop_op {
     uint32_t limit;             /* FETCH: octets the buffer has */
 };
 
-void op_begin(struct kpop_op *op, enum op_kind kind);
+void op_begin(struct kpop_op *op, const struct op_owner *owner, void *arg,
+              enum op_kind kind);
 /* What the callback returned. */
 void op_returned(struct kpop_op *op, int32_t result);
 /* The result, made sane: one that this question can't have, or that lacks its

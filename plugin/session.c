@@ -278,18 +278,17 @@ kpop_session_close(struct kpop_session *session)
     if (facts_are_kpop(session->facts) && !session->kpop_is_done)
         count(&session->plugin->counters.kpop_refusals, 1);
     count(&session->plugin->counters.open, (uint64_t)-1);
-    if (!session->running) {
-        session->running = true; /* done() may come inside cancel() */
-        if (session->op.stage == OP_KEPT && host->cancel != NULL)
-            host->cancel(session->conn, &session->op);
-        else if (session->step == OP_KEPT)
-            exchange_cancel(session->exchange);
-        log_end(session);
-        session->running = false;
-        session_settle(session);
-    } else {
-        log_end(session);
-    }
+    log_end(session);
+    /* It asks nothing more; what it has asked keeps it, and us. */
+    kpop_exchange_free(session->exchange);
+    session->exchange = NULL;
+    if (session->running)
+        return; /* session_settle() comes when the callback returns */
+    session->running = true; /* done() may come inside cancel() */
+    if (session->op.stage == OP_KEPT && host->cancel != NULL)
+        host->cancel(session->conn, &session->op);
+    session->running = false;
+    session_settle(session);
 }
 
 /* ---- the beginning ---- */
@@ -303,8 +302,6 @@ session_fill(struct kpop_session *session)
     struct engine_settings *settings = &session->settings;
     bool secret = facts_are_secret(facts);
 
-    session->op.owner = &session_owner;
-    session->op.arg = session;
     session->op.plugin = session->plugin;
     session->op.conn = session->conn;
     session->op.facts = facts;

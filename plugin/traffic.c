@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plugin/exchange.h"
 #include "plugin/facts.h"
 #include "plugin/internal.h"
 #include "plugin/session.h"
@@ -194,8 +193,6 @@ session_overdue(struct kpop_session *session)
     session->running = true;
     if (session->op.stage == OP_KEPT && session->plugin->host.cancel != NULL)
         session->plugin->host.cancel(session->conn, &session->op);
-    else if (session->step == OP_KEPT)
-        exchange_cancel(session->exchange);
     session->running = false;
 }
 
