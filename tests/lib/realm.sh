@@ -76,6 +76,11 @@ realm_possible()
             return 1
         fi
     done
+    # A build machine's network namespace may have none.
+    if ! grep -q '127\.0\.0\.1' /proc/net/fib_trie 2>/dev/null; then
+        echo "realm.sh: the loopback interface is down" >&2
+        return 1
+    fi
 }
 
 realm_enter()
