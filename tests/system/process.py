@@ -4,6 +4,7 @@
 # TIME-LIMIT: 180
 #
 # SPDX-License-Identifier: MIT
+import contextlib
 import os
 import pwd
 import re
@@ -607,25 +608,49 @@ def oldest_unauthenticated_goes_and_logged_in_ones_never():
 
 def worker_that_takes_no_more_leaves_connections_to_the_other():
     """More connections than the channel to a stopped worker holds."""
-    count = 1500
+    with many_connections(1500) as (server, count):
+        knock(server, count, server.children("worker")[:1])
+        tap.lacks(server.log(), "session.refused")
+
+
+def workers_that_take_no_more_cost_no_connection():
+    """They wait in the kernel's queue until there is time for them."""
+    with many_connections(900) as (server, count):
+        knock(server, count, server.children("worker"))
+        tap.lacks(server.log(), "session.refused")
+        tap.contains(server.log(), "too busy to take connections")
+
+
+@contextlib.contextmanager
+def many_connections(count):
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < count + 100:
         raise tap.Skip(f"RLIMIT_NOFILE's hard limit is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with kpopd(max_unauthenticated=count) as server:
-        stopped = server.children("worker")[0]
-        server.kill(stopped, signal.SIGSTOP)
-        try:
-            clients = [Line(server.ports["pop3"], seconds=30)
-                       for _ in range(count)]
+        yield server, count
+
+
+def knock(server, count, stopped):
+    """Connects while these workers are stopped; all are greeted at last."""
+    greeted = 0
+    for pid in stopped:
+        server.kill(pid, signal.SIGSTOP)
+    try:
+        clients = [Line(server.ports["pop3"], seconds=30)
+                   for _ in range(count)]
+        if len(stopped) < len(server.children("worker")):
             tap.contains(clients[-1].line(), "+OK", "the last greeting")
-        finally:
-            server.kill(stopped, signal.SIGCONT)
-        for client in clients[:-1]:
-            tap.contains(client.line(), "+OK", "greeting")
-        for client in clients:
-            client.close()
-        tap.lacks(server.log(), "session.refused")
+            greeted = 1
+        else:
+            server.await_log(r"process\.fail .*too busy")
+    finally:
+        for pid in stopped:
+            server.kill(pid, signal.SIGCONT)
+    for client in clients[:len(clients) - greeted]:
+        tap.contains(client.line(), "+OK", "greeting")
+    for client in clients:
+        client.close()
 
 
 # ---- keys ----

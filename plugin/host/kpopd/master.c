@@ -397,6 +397,7 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
     master.path = path;
     master.epoll = -1;
     master.signals = -1;
+    master.held_fd = -1;
     if (start(&master, error, sizeof(error)) == 0) {
         master_loop(&master);
         log_event(KPOP_LOG_INFO, "process.end", "text=\"stopped\"");

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -69,31 +70,108 @@ refuse(const struct listener *listener, const struct address *peer, int fd)
     close(fd);
 }
 
-/* Passes it to the worker with the fewest sessions that will take it. */
-static void
+/* The kernel says so while a quarter of the channel is used at most; the rest
+ * is left for evictions, which must not get lost. */
+static bool
+has_time(const struct child *worker)
+{
+    struct pollfd channel = { worker->control, POLLOUT, 0 };
+
+    return poll(&channel, 1, 0) == 1 && (channel.revents & POLLOUT) != 0;
+}
+
+static int
+offer(const struct child *worker, const struct control *control, int fd)
+{
+    if (!has_time(worker))
+        return EAGAIN;
+    if (control_send(worker->control, control, fd) == 0)
+        return 0;
+    return errno == ENOBUFS || errno == ETOOMANYREFS ? EAGAIN : errno;
+}
+
+/* Passes it to the worker with the fewest sessions that will take it.  0, or
+ * an errno: EAGAIN when those that run are too busy to read their channel. */
+static int
 hand_over(struct master *master, const struct control *control, int fd)
 {
     struct child *worker;
-    int error = 0;
+    int result = ESRCH;
+    int error;
 
-    /* One may have died a moment ago, or be too busy to read its channel. */
-    while ((worker = least_loaded(master, control->id)) != NULL
-           && control_send(worker->control, control, fd) != 0) {
-        error = errno;
+    while ((worker = least_loaded(master, control->id)) != NULL) {
+        error = offer(worker, control, fd);
+        if (error == 0) {
+            worker->sessions++;
+            limits_set_owner(master->limits, control->id, worker);
+            return 0;
+        }
+        /* One that died a moment ago is none to wait for. */
+        if (result != EAGAIN)
+            result = error;
         worker->refused = control->id;
     }
-    if (worker != NULL) {
-        worker->sessions++;
-        limits_set_owner(master->limits, control->id, worker);
-    } else {
-        log_event(KPOP_LOG_WARNING, "session.refused",
-                  "service=%s text=\"no worker takes the connection\" "
-                  "error=\"%s\"",
-                  control->service,
-                  error == 0 ? "none runs" : strerror(error));
-        limits_remove(master->limits, control->id, NULL);
+    return result;
+}
+
+static void
+give_up(struct master *master, const struct control *control, int error)
+{
+    log_event(KPOP_LOG_WARNING, "session.refused",
+              "service=%s text=\"no worker takes the connection\" "
+              "error=\"%s\"",
+              control->service,
+              error == ESRCH ? "none runs" : strerror(error));
+    limits_remove(master->limits, control->id, NULL);
+}
+
+/* Keeps one connection until a worker has time; those behind it wait in the
+ * kernel's queue of the listener. */
+static void
+hold(struct master *master, const struct control *control, int fd)
+{
+    const uint64_t now = process_now();
+
+    if (master->held.id != control->id) {
+        master->held_since = now;
+    } else if (master->held_since != 0
+               && now - master->held_since >= BUSY_TOLD) {
+        log_event(KPOP_LOG_WARNING, "process.fail",
+                  "text=\"all workers are too busy to take connections\"");
+        master->held_since = 0; /* said once */
     }
+    master->held = *control;
+    master->held_fd = fd;
+    master_stop_accepting(master);
+    master->accept_again = now + BUSY_PAUSE;
+}
+
+static void
+place(struct master *master, const struct control *control, int fd)
+{
+    int error = hand_over(master, control, fd);
+
+    if (error == EAGAIN) {
+        hold(master, control, fd);
+        return;
+    }
+    if (error != 0)
+        give_up(master, control, error);
     close(fd);
+}
+
+static void
+place_held(struct master *master)
+{
+    const struct generation *generation = master->current;
+    const struct control control = master->held;
+    const int fd = master->held_fd;
+    size_t i;
+
+    for (i = 0; i < generation->count; i++)
+        generation->children[i].refused = 0;
+    master->held_fd = -1;
+    place(master, &control, fd);
 }
 
 static void
@@ -124,7 +202,7 @@ take(struct master *master, const struct listener *listener, int fd,
     case LIMITS_ADMIT:
         break;
     }
-    hand_over(master, &control, fd);
+    place(master, &control, fd);
 }
 
 static void
@@ -199,6 +277,13 @@ master_accept_when_possible(struct master *master, uint64_t now)
     bool possible = !master->stopping && now >= master->accept_again
                     && least_loaded(master, 0) != NULL;
 
+    if (master->held_fd >= 0 && possible)
+        place_held(master);
+    if (master->held_fd >= 0 && master->stopping) {
+        close(master->held_fd);
+        master->held_fd = -1;
+    }
+    possible = possible && master->held_fd < 0;
     if (possible && !master->accepting) {
         master->accept_again = 0;
         watch_listeners(master, EPOLL_CTL_ADD);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "plugin/host/kpopd/children.h"
+#include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
 #include "plugin/host/kpopd/listen.h"
 #include "plugin/host/kpopd/worker.h"
@@ -17,7 +18,9 @@
 enum {
     STOP_MAX = 30000,      /* milliseconds */
     GENERATIONS_MAX = 8,   /* draining ones; then the oldest is stopped */
-    ACCEPT_PAUSE = 200     /* when descriptors or memory run out */
+    ACCEPT_PAUSE = 200,    /* when descriptors or memory run out */
+    BUSY_PAUSE = 10,       /* when all workers are too busy */
+    BUSY_TOLD = 1000       /* when the admin hears of that */
 };
 
 struct master {
@@ -29,6 +32,9 @@ struct master {
     struct listener *listeners;
     bool accepting;            /* the listeners are watched */
     uint64_t accept_again;     /* 0, or when after a pause */
+    struct control held;       /* accepted, but no worker had time for it */
+    int held_fd;               /* or -1 */
+    uint64_t held_since;
     struct limits *limits;
     struct generation *current; /* newest first */
     uint64_t last_id;
