@@ -1,7 +1,8 @@
 /*
- * log.c - writes the lines of log.h.  It must never block a session longer
- * than one write to stderr does, and holds no state but where to and from
- * which level.  Runs with the rights of whichever process calls.
+ * log.c - writes the lines of log.h.  It must never block on stderr: a peer
+ * can cause lines, and whoever reads them may have stopped.  Holds no state but
+ * where to, from which level, and how many lines were dropped.  Runs with the
+ * rights of whichever process calls.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -9,15 +10,21 @@
 #include "plugin/host/kpopd/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "plugin/kpop_plugin.h"
 
 static bool to_syslog;
+static bool to_socket; /* stderr is one, as under systemd */
+static atomic_ulong dropped;
 static uint32_t max_level = KPOP_LOG_INFO;
 
 static const struct {
@@ -39,11 +46,67 @@ log_set(bool use_syslog, uint32_t level)
         openlog("kpopd", LOG_PID | LOG_NDELAY, LOG_MAIL);
 }
 
+/*
+ * O_NONBLOCK belongs to the open file, which others share (a terminal, with
+ * the shell), so a pipe or terminal is opened once more.  A regular file is
+ * not: it doesn't block, and a second opening would begin at its start.
+ */
+void
+log_begin(void)
+{
+    struct stat st;
+    int fd;
+
+    if (fstat(STDERR_FILENO, &st) != 0)
+        return;
+    to_socket = S_ISSOCK(st.st_mode);
+    if (!S_ISFIFO(st.st_mode) && !S_ISCHR(st.st_mode))
+        return;
+    fd = open("/proc/self/fd/2",
+              O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    (void)dup2(fd, STDERR_FILENO);
+    close(fd);
+}
+
+/* False when nobody reads. */
+static bool
+write_line(const char *text, size_t len)
+{
+    ssize_t wrote;
+
+    do
+        wrote = to_socket ? send(STDERR_FILENO, text, len,
+                                 MSG_DONTWAIT | MSG_NOSIGNAL)
+                          : write(STDERR_FILENO, text, len);
+    while (wrote < 0 && errno == EINTR);
+    return wrote >= 0 || errno != EAGAIN;
+}
+
+/* Lines before this one are missing: says so first. */
+static bool
+write_dropped(void)
+{
+    unsigned long count = atomic_exchange(&dropped, 0);
+    char text[160];
+    int len;
+
+    if (count == 0)
+        return true;
+    len = snprintf(text, sizeof(text),
+                   "event=log.dropped level=warning pid=%ld lines=%lu "
+                   "text=\"nobody read the log\"\n", (long)getpid(), count);
+    if (len > 0 && write_line(text, (size_t)len))
+        return true;
+    atomic_fetch_add(&dropped, count);
+    return false;
+}
+
 void
 log_line(uint32_t level, const char *event, const char *line)
 {
     char text[LOG_LINE_MAX];
-    ssize_t wrote;
     int len;
     int saved = errno;
 
@@ -62,9 +125,8 @@ log_line(uint32_t level, const char *event, const char *line)
         syslog(levels[level].priority, "%s", text);
     } else {
         text[len] = '\n';
-        do
-            wrote = write(STDERR_FILENO, text, (size_t)len + 1);
-        while (wrote < 0 && errno == EINTR);
+        if (!write_dropped() || !write_line(text, (size_t)len + 1))
+            atomic_fetch_add(&dropped, 1);
     }
     errno = saved;
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master.h"
 #include "plugin/host/kpopd/module.h"
 
@@ -76,5 +77,6 @@ main(int argc, char **argv)
         fprintf(stderr, "kpopd: %s\n", error);
         return 1;
     }
+    log_begin();
     return master_main(entry, config);
 }
