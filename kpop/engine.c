@@ -252,10 +252,10 @@ static void
 say_stop(struct engine *engine)
 {
     if (engine->state == IN_AUTH)
-        engine_reply(engine, "-ERR [SYS/TEMP] the service is going down, "
+        engine_reply(engine, "-ERR [SYS/TEMP] the server ends this session, "
                              "try again later");
     else if (engine->state == IN_TRANS)
-        engine_reply(engine, "-ERR [SYS/TEMP] the service is going down, "
+        engine_reply(engine, "-ERR [SYS/TEMP] the server ends this session, "
                              "nothing was deleted");
     engine_close(engine, "stop");
 }

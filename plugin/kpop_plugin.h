@@ -468,7 +468,7 @@ struct kpop_api {
                            const struct kpop_facts *facts, uint64_t now);
     /* With KPOP_IS_TAKEN or KPOP_WANT_TLS: input that was not used; lent. */
     size_t (*remainder)(struct kpop_session *session, const void **data_out);
-    /* The service is going down: an idle session says so and ends without
+    /* This session has to end: an idle session says so and ends without
      * UPDATE, a running answer is finished first, a running QUIT is done. */
     void (*session_stop)(struct kpop_session *session, uint64_t now);
     /* Ends and frees; NULL is allowed.  A box is closed, now or, while a

@@ -7,7 +7,7 @@
 #include "tests/unit/peer.h"
 
 #define STOPPED                                                             \
-    "-ERR [SYS/TEMP] the service is going down, nothing was deleted\r\n"
+    "-ERR [SYS/TEMP] the server ends this session, nothing was deleted\r\n"
 /* The most that may wait: one window beyond the mark, in its longest form. */
 #define OUTPUT_BOUND (ENGINE_OUTPUT_HIGH + 2 * ENGINE_FETCH_SIZE + 1024)
 
@@ -353,7 +353,7 @@ TEST(stop_before_login_says_so)
     peer_greeted(&peer);
     engine_stop(peer.engine);
     peer_run(&peer);
-    CHECK_BOTH(&peer, "-ERR [SYS/TEMP] the service is going down, try again "
+    CHECK_BOTH(&peer, "-ERR [SYS/TEMP] the server ends this session, try again "
                       "later\r\n", "END;");
     peer_end(&peer);
 }
