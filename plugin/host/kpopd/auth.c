@@ -24,7 +24,7 @@
 
 /* An exchange outlives the login timer by this, milliseconds: the session
  * that owns it ends it, this is for one that forgot. */
-enum { EXPIRY_SLACK = 10000, CHANNELS_MAX = 2048 };
+enum { EXPIRY_SLACK = 10000, CHANNELS_MAX = 2048, BEAT_MAX_MS = 1000 };
 
 struct login {
     struct login *next;
@@ -47,7 +47,7 @@ struct auth {
     const struct setup *setup;
     struct auth_host_context context;
     enum auth_pool pool;
-    auth_busy *busy;
+    auth_alive *alive;
     struct channel *channels;
     size_t channel_count;
     struct pollfd *polls; /* control, then the channels */
@@ -242,10 +242,9 @@ serve_channel(struct auth *auth, struct channel *channel)
                   "closed\"");
         return -1;
     }
-    atomic_store(auth->busy, process_now());
+    atomic_store(auth->alive, process_now());
     rc = serve_request(auth, channel, &request);
     explicit_bzero(auth->frame, (size_t)len);
-    atomic_store(auth->busy, 0);
     return rc;
 }
 
@@ -302,16 +301,19 @@ serve_control(struct auth *auth, int control_fd)
 static void
 auth_loop(struct auth *auth, int control_fd)
 {
+    const uint64_t quarter = auth->setup->settings.auth_timeout / 4;
+    const int beat = quarter < BEAT_MAX_MS ? (int)quarter : BEAT_MAX_MS;
     size_t i;
 
     for (;;) {
+        atomic_store(auth->alive, process_now());
         auth->polls[0].fd = control_fd;
         auth->polls[0].events = POLLIN;
         for (i = 0; i < auth->channel_count; i++) {
             auth->polls[i + 1].fd = auth->channels[i].fd;
             auth->polls[i + 1].events = POLLIN;
         }
-        if (poll(auth->polls, auth->channel_count + 1, -1) < 0)
+        if (poll(auth->polls, auth->channel_count + 1, beat) < 0)
             continue;
         /* From the end, because a closed one is filled by the last. */
         for (i = auth->channel_count; i > 0; i--)
@@ -351,7 +353,7 @@ make_ready(struct auth *auth)
 
 int
 auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
-          auth_busy *busy)
+          auth_alive *alive)
 {
     const struct control ready = { .type = CONTROL_READY };
     struct auth *auth = calloc(1, sizeof(*auth));
@@ -363,7 +365,7 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
     auth->setup = setup;
     auth->context.api = setup->api;
     auth->pool = pool;
-    auth->busy = busy;
+    auth->alive = alive;
     auth->polls = calloc(1, sizeof(auth->polls[0]));
     if (auth->polls != NULL && make_ready(auth) == 0
         && control_send(control_fd, &ready, -1) == 0) {

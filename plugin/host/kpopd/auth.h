@@ -18,13 +18,14 @@
 
 extern const struct kpop_host auth_host;
 
-/* Since when (process_now) one step runs, 0 = none; shared with the master,
- * who replaces a process that hangs. */
-typedef _Atomic uint64_t auth_busy;
+/* The last sign of life (process_now): each turn of the loop, a step's start.
+ * Shared with the master, who replaces a process whose last one is older than
+ * auth_timeout, whether it hangs in a step or was stopped outside of one. */
+typedef _Atomic uint64_t auth_alive;
 
 /* The life of an auth process, after its rights were dropped; the exit
  * status.  Ends when the master's end of control_fd closes. */
 int auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
-              auth_busy *busy);
+              auth_alive *alive);
 
 #endif

@@ -41,7 +41,7 @@ add_slots(struct generation *generation, enum child_kind kind,
         child->generation = generation;
         child->kind = kind;
         child->pool = pool;
-        child->busy = &generation->busy[generation->count];
+        child->alive = &generation->alive[generation->count];
         child->control = -1;
         generation->count++;
     }
@@ -57,14 +57,14 @@ generation_new(struct setup *setup)
     if (generation == NULL)
         return NULL;
     generation->children = calloc(most, sizeof(generation->children[0]));
-    generation->busy_size = most * sizeof(auth_busy);
-    generation->busy = mmap(NULL, generation->busy_size,
+    generation->alive_size = most * sizeof(auth_alive);
+    generation->alive = mmap(NULL, generation->alive_size,
                             PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (generation->children == NULL || generation->busy == MAP_FAILED) {
+    if (generation->children == NULL || generation->alive == MAP_FAILED) {
         free(generation->children);
-        if (generation->busy != MAP_FAILED)
-            munmap(generation->busy, generation->busy_size);
+        if (generation->alive != MAP_FAILED)
+            munmap(generation->alive, generation->alive_size);
         free(generation);
         return NULL;
     }
@@ -87,7 +87,7 @@ generation_free(struct generation *generation)
         return;
     for (i = 0; i < generation->count; i++)
         child_let_go(&generation->children[i]);
-    munmap(generation->busy, generation->busy_size);
+    munmap(generation->alive, generation->alive_size);
     free(generation->children);
     setup_free(generation->setup);
     free(generation);
@@ -183,7 +183,7 @@ run_child(const struct child *child, int control, pid_t parent)
         process_harden();
         status = is_worker
                      ? worker_main(setup, control)
-                     : auth_main(setup, child->pool, control, child->busy);
+                     : auth_main(setup, child->pool, control, child->alive);
     }
     exit(status);
 }
@@ -211,7 +211,7 @@ child_start(struct child *child, uint64_t now)
         plan_restart(child, now);
         return -1;
     }
-    atomic_store(child->busy, 0);
+    atomic_store(child->alive, 0);
     pid = fork();
     if (pid == 0)
         run_child(child, fds[1], parent);
@@ -279,7 +279,7 @@ child_watch(struct child *child, uint64_t now)
 
     if (child->kind != CHILD_AUTH || child->pid == 0 || child->killed)
         return;
-    since = atomic_load(child->busy);
+    since = atomic_load(child->alive);
     if (!child->ready) {
         since = child->started;
         limit = STARTUP_MAX;

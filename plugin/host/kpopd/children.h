@@ -37,7 +37,7 @@ struct child {
     struct generation *generation;
     enum child_kind kind;
     enum auth_pool pool;    /* auth processes */
-    auth_busy *busy;        /* auth processes */
+    auth_alive *alive;      /* auth processes */
     pid_t pid;              /* 0: none runs */
     int control;            /* -1: none */
     bool ready;
@@ -57,8 +57,9 @@ struct generation {
     int epoll;               /* the master's, where controls are watched */
     struct child *children;
     size_t count;
-    auth_busy *busy;         /* one shared page or more */
-    size_t busy_size;
+    auth_alive *alive;       /* one shared page or more */
+    size_t alive_size;
+    bool retired;            /* its workers were told to end their sessions */
     bool draining;
     bool was_ready;
 };

@@ -265,8 +265,12 @@ ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
     if (len < 0)
         return -1;
     pass = passed_fd(&msg);
-    /* The kernel closes what did not fit; the frame is refused with it. */
-    if ((msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0
+    /* No descriptor was free here: the kernel closed what was passed. */
+    if ((msg.msg_flags & MSG_CTRUNC) != 0 && pass < 0 && pass_out != NULL)
+        pass = IPC_LOST;
+    else if ((msg.msg_flags & MSG_CTRUNC) != 0)
+        msg.msg_flags |= MSG_TRUNC;
+    if ((msg.msg_flags & MSG_TRUNC) != 0
         || (pass >= 0 && pass_out == NULL)) {
         if (pass >= 0)
             close(pass);

@@ -65,8 +65,10 @@ int ipc_send(int fd, const void *frame, size_t len, int pass);
 /*
  * One frame: its length; 0 at the end; -1 with errno, EBADMSG for one that
  * was too long or carried more than one descriptor.  *pass_out (when
- * pass_out is not NULL) is the descriptor that came or -1; the caller's.
+ * pass_out is not NULL) is the descriptor that came, the caller's; -1; or
+ * IPC_LOST: one came, but this process may open no more.
  */
+enum { IPC_LOST = -2 };
 ssize_t ipc_recv(int fd, void *buffer, size_t size, int *pass_out);
 
 #endif

@@ -176,6 +176,28 @@ is_empty(const struct generation *generation)
            && generation_running(generation, CHILD_AUTH) == 0;
 }
 
+/* Its sessions are told to log in again. */
+static void
+retire(struct generation *generation)
+{
+    size_t sessions = 0;
+    size_t i;
+
+    generation->retired = true;
+    for (i = 0; i < generation->count; i++) {
+        const struct child *child = &generation->children[i];
+
+        if (child->kind != CHILD_WORKER || child->pid == 0)
+            continue;
+        sessions += child->sessions;
+        (void)kill(child->pid, SIGTERM);
+    }
+    log_event(KPOP_LOG_WARNING, "process.retired",
+              "sessions=%zu generations=%d text=\"so many reloads have "
+              "sessions from before them that the oldest ones end\"",
+              sessions, (int)GENERATIONS_MAX);
+}
+
 static void
 tend(struct master *master, uint64_t now)
 {
@@ -192,14 +214,8 @@ tend(struct master *master, uint64_t now)
         }
         old += generation->draining;
         /* Reloads without end must not pile up processes. */
-        if (old > GENERATIONS_MAX) {
-            size_t i;
-
-            for (i = 0; i < generation->count; i++)
-                if (generation->children[i].pid != 0
-                    && generation->children[i].kind == CHILD_WORKER)
-                    (void)kill(generation->children[i].pid, SIGTERM);
-        }
+        if (old > GENERATIONS_MAX && !generation->retired)
+            retire(generation);
         at = &generation->next;
     }
     master_accept_when_possible(master, now);

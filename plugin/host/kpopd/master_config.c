@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
@@ -48,6 +49,22 @@ take_generation(struct master *master, struct generation *generation,
     listen_log(listeners);
 }
 
+/* An idle session keeps its socket and its locked maildrop open. */
+static void
+warn_of_files(const struct settings *s)
+{
+    const uint64_t needed = 2 * (uint64_t)s->max_sessions / s->workers + 100;
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_max >= needed)
+        return;
+    log_event(KPOP_LOG_WARNING, "process.files",
+              "limit=%llu needed=%llu text=\"too few for max_sessions: raise "
+              "the limit of open files (LimitNOFILE, ulimit -Hn) or lower "
+              "max_sessions\"",
+              (unsigned long long)files.rlim_max, (unsigned long long)needed);
+}
+
 int
 master_configure(struct master *master, char *error, size_t error_size)
 {
@@ -83,6 +100,7 @@ master_configure(struct master *master, char *error, size_t error_size)
         return -1;
     }
     take_generation(master, generation, listeners);
+    warn_of_files(&setup->settings);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -22,7 +23,13 @@
 #include "plugin/host/kpopd/store.h"
 
 /* The master kills at 30 s; a session that hangs longer is dropped here. */
-enum { STOP_MS = 28000, EVENTS = 64, CONTROLS_A_TURN = 64 };
+enum {
+    STOP_MS = 28000,
+    EVENTS = 64,
+    CONTROLS_A_TURN = 64,
+    FILES_SPARE = 32,     /* descriptors that no new connection gets */
+    FILES_TOLD_MS = 10000 /* between two lines about them */
+};
 
 static void
 on_log(void *host, void *conn, uint32_t level, const char *event,
@@ -143,17 +150,59 @@ begin_stop(struct worker *worker)
     }
 }
 
+/*
+ * The kernel gives the lowest free number, so a high one means that few are
+ * left.  Those are for the sessions that are here: their maildrops, messages
+ * and channels.
+ */
+static bool
+has_files_for(int pass)
+{
+    struct rlimit files;
+
+    return pass >= 0
+           && (getrlimit(RLIMIT_NOFILE, &files) != 0
+               || (rlim_t)pass + FILES_SPARE < files.rlim_cur);
+}
+
+static void
+refuse_connection(struct worker *worker, const struct control *control,
+                  int pass)
+{
+    const uint64_t now = process_now();
+
+    if (worker->files_told == 0
+        || now - worker->files_told >= FILES_TOLD_MS) {
+        worker->files_told = now;
+        log_event(KPOP_LOG_ERROR, "process.files",
+                  "sessions=%zu text=\"no descriptors for more connections: "
+                  "raise the limit of open files (LimitNOFILE, ulimit -n) or "
+                  "lower max_sessions\"",
+                  worker->conn_count);
+    }
+    if (pass >= 0)
+        close(pass);
+    worker_report(worker, CONTROL_CLOSED, control->id);
+}
+
 static void
 obey(struct worker *worker, const struct control *control, int pass)
 {
     switch (control->type) {
     case CONTROL_CONNECTION:
-        if (pass >= 0)
+        if (has_files_for(pass))
             conn_new(worker, control, pass);
+        else
+            refuse_connection(worker, control, pass);
         return;
     case CONTROL_CHANNEL:
         if (pass >= 0)
             authclient_add(worker->auth, control->pool, pass);
+        else
+            log_event(KPOP_LOG_ERROR, "process.files",
+                      "text=\"no descriptor for the channel of an auth "
+                      "process: raise the limit of open files (LimitNOFILE, "
+                      "ulimit -n)\"");
         return;
     case CONTROL_EVICT:
         conn_evict(worker, control->id);

@@ -47,6 +47,7 @@ struct worker {
     bool draining;
     bool stopping;
     uint64_t stop_by;
+    uint64_t files_told;     /* when process.files was logged last */
     uint8_t buffer[KPOP_READ_MAX];
 };
 

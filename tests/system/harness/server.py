@@ -6,6 +6,7 @@
 # SPDX-License-Identifier: MIT
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -58,6 +59,7 @@ class Kpopd:
 
     def __init__(self, directory, realm=None, env=None, start=True, **keys):
         self.directory = directory
+        self.files = None  # a limit of open files to be started under
         os.makedirs(directory, exist_ok=True)
         os.chmod(directory, 0o711)
         self.mail = os.path.join(directory, "mail")
@@ -128,7 +130,12 @@ class Kpopd:
             self.started_at = log.tell()
             self.process = subprocess.Popen(
                 words, env=self.env, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, cwd="/")
+                stderr=log, cwd="/", preexec_fn=self._limit)
+
+    def _limit(self):
+        if self.files:
+            resource.setrlimit(resource.RLIMIT_NOFILE,
+                               (self.files, self.files))
 
     def _is_ready(self):
         if self.process.poll() is not None:
