@@ -175,6 +175,21 @@ def read_error_drops_the_connection_without_final_dot():
     kpopd.await_log(r"event=store\.fail level=error .*slow")
 
 
+def message_that_shrinks_drops_the_connection_without_final_dot():
+    maildir = box("slow")
+    path = maildir.deliver("Subject: long\n\n" + "a line of text\n" * 2000000)
+    with Pop3(kpopd) as client:
+        client.login("slow")
+        client.send(b"RETR 1\r\n")
+        tap.true(client.line().startswith("+OK"), "RETR began")
+        os.truncate(path, 20000000)  # the socket holds less than that
+        heard = client.rest()
+    tap.true(len(heard) < 30000000, f"{len(heard)} octets came")
+    tap.true(not heard.endswith(b".\r\n"), "no final dot")
+    tap.equal(len(maildir.names()), 1, "messages in the maildir")
+    kpopd.await_log(r"event=store\.fail level=error .*became shorter")
+
+
 def read_error_at_once_is_an_err():
     box("slow").fill(1)
     with Pop3(kpopd) as client:

@@ -178,7 +178,8 @@ open_folder(const struct maildir *maildir, const struct maildir_msg *msg)
 
 /* Descriptor of the message by its present name, or -1 with errno. */
 static int
-open_named(const struct maildir *maildir, const struct maildir_msg *msg)
+open_named(const struct maildir *maildir, const struct maildir_msg *msg,
+           uint64_t *size_out)
 {
     int folder = open_folder(maildir, msg);
     struct stat st;
@@ -191,8 +192,10 @@ open_named(const struct maildir *maildir, const struct maildir_msg *msg)
                 O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     error = errno;
     close(folder);
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        *size_out = (uint64_t)st.st_size;
         return fd;
+    }
     if (fd >= 0) {
         close(fd);
         error = EISDIR; /* it was replaced by something odd */
@@ -234,7 +237,7 @@ open_message(struct maildir *maildir, uint32_t number)
     for (tries = 0;; tries++) {
         if (msg->gone && tries == 0)
             return KPOP_GONE;
-        fd = msg->gone ? -1 : open_named(maildir, msg);
+        fd = msg->gone ? -1 : open_named(maildir, msg, &maildir->msg_size);
         error = msg->gone ? ENOENT : errno;
         if (fd >= 0 || error != ENOENT || tries == 2)
             break;
@@ -267,6 +270,13 @@ read_at(struct maildir *maildir, uint64_t offset, void *buffer,
     while (got < 0 && errno == EINTR);
     if (got > 0)
         return (int32_t)got;
+    if (got == 0 && offset < maildir->msg_size) {
+        /* Half a message must not look like a whole one. */
+        maildir_log(maildir, &maildir->list.msgs[maildir->msg],
+                    "read of a message that became shorter", EIO);
+        maildir_close_message(maildir);
+        return KPOP_TEMP;
+    }
     if (got == 0) {
         /* A parked session holds no message open. */
         maildir_close_message(maildir);

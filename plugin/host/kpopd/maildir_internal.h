@@ -18,6 +18,7 @@ struct maildir {
     struct maildir_list list;
     int msg_fd;   /* the message that is being read, or -1 */
     uint32_t msg; /* which; NO_MESSAGE */
+    uint64_t msg_size; /* octets it had when it was opened */
 };
 
 /* What an error of the disk means to the client. */
