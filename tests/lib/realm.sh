@@ -101,6 +101,7 @@ realm_write_conf()
     dns_lookup_realm = false
     dns_lookup_kdc = false
     dns_canonicalize_hostname = false
+    qualify_shortname = ""
     rdns = false
     allow_rc4 = true
     permitted_enctypes = aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 aes128-cts-hmac-sha256-128 arcfour-hmac
