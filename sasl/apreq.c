@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "sasl/clean.h"
 #include "sasl/krb.h"
@@ -103,7 +104,7 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
     note_ticket(&note, attempt);
     if (attempt->has_delta)
         note_number(&note, "delta", attempt->delta);
-    if (code == 44 || code == 45)
+    if (code == REFUSE_NOT_US || code == 44 || code == 45)
         note_text(&note, "keytab", attempt->world->settings.keytab);
     note_reason(&note, attempt);
     log_note(attempt, refusal.level, "kpop.refused", &note);
@@ -135,6 +136,16 @@ is_trouble(krb5_error_code code)
            code == KRB5_CONFIG_NODEFREALM;
 }
 
+/* libkrb5 says "Service key not available" of a file it may not read. */
+static void
+explain_keytab(struct attempt *attempt)
+{
+    if (access(attempt->world->settings.keytab, R_OK) != 0)
+        (void)snprintf(attempt->problem, sizeof(attempt->problem),
+                       "%s; it must be there and readable by this process's "
+                       "user (chown, chmod 400)", strerror(errno));
+}
+
 static int
 refuse_library(struct attempt *attempt, struct buf *out)
 {
@@ -144,6 +155,8 @@ refuse_library(struct attempt *attempt, struct buf *out)
     if (code < 0 || code > 127 || code == REFUSE_GENERIC)
         return refuse(attempt, REFUSE_GENERIC, is_trouble(attempt->code),
                       out);
+    if (code == 45)
+        explain_keytab(attempt);
     return refuse(attempt, (int)code, false, out);
 }
 

@@ -60,6 +60,11 @@ static const struct row trouble = {
     REFUSE_GENERIC, STATUS_TEMP, LOUD_ERROR,
     "[SYS/TEMP] the server can't check tickets now: try again later"
 };
+/* The ticket is for the very name we have: the keytab lacks it. */
+static const struct row no_key = {
+    REFUSE_NOT_US, STATUS_DENIED, LOUD_ERROR,
+    "the server's keytab has no key of %W: tell the administrator"
+};
 static const struct row malformed = {
     REFUSE_GENERIC, STATUS_AUTH, LOUD_INFO,
     "the Kerberos request can't be read: use KPOP with Kerberos 5"
@@ -69,9 +74,20 @@ static const struct row other = {
     "Kerberos refused the ticket: run kdestroy, then kinit"
 };
 
+static bool
+names_us(const struct refusal_facts *facts)
+{
+    size_t len = strlen(facts->wanted);
+
+    return strncmp(facts->peek->service, facts->wanted, len) == 0 &&
+           facts->peek->service[len] == '@';
+}
+
 static const struct row *
 find_row(const struct refusal_facts *facts)
 {
+    if (facts->code == REFUSE_NOT_US && names_us(facts))
+        return &no_key;
     if (facts->code == REFUSE_GENERIC)
         return facts->trouble ? &trouble : &malformed;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -190,6 +190,23 @@ def message_that_shrinks_drops_the_connection_without_final_dot():
     kpopd.await_log(r"event=store\.fail level=error .*became shorter")
 
 
+def maildir_without_the_right_to_delete_is_warned_of():
+    maildir = box("slow").fill(1)
+    new = os.path.join(maildir.path, "new")
+    os.chmod(new, 0o500)
+    mark = kpopd.mark()
+    try:
+        with Pop3(kpopd) as client:
+            client.login("slow")
+            kpopd.await_log(r"event=store\.readonly level=warning .*slow",
+                            mark)
+            client.ok("DELE 1")
+            tap.contains(client.command("QUIT"), "not removed")
+    finally:
+        os.chmod(new, 0o700)
+    tap.equal(len(maildir.names()), 1, "messages in the maildir")
+
+
 def read_error_at_once_is_an_err():
     box("slow").fill(1)
     with Pop3(kpopd) as client:

@@ -107,6 +107,26 @@ lock(struct maildir *maildir)
     return KPOP_TEMP;
 }
 
+/* Reading works, QUIT will fail: better known before. */
+static void
+warn_of_rights(const struct maildir *maildir)
+{
+    char quoted[PATH_MAX];
+    size_t i;
+
+    for (i = 0; i < 2; i++) {
+        if (faccessat(maildir->fd, maildir_folder_names[i], W_OK | X_OK, 0)
+            == 0)
+            continue;
+        log_event(KPOP_LOG_WARNING, "store.readonly",
+                  "path=%s folder=%s error=\"%s\" text=\"messages can be "
+                  "read but not deleted; give it to the user run_as\"",
+                  log_quote(maildir->path, quoted, sizeof(quoted)),
+                  maildir_folder_names[i], strerror(errno));
+        return;
+    }
+}
+
 int32_t
 maildir_open(const char *path, maildir_count_fn *count_fn,
              struct maildir **maildir_out)
@@ -130,6 +150,7 @@ maildir_open(const char *path, maildir_count_fn *count_fn,
         maildir_close(maildir);
         return rc;
     }
+    warn_of_rights(maildir);
     *maildir_out = maildir;
     return KPOP_OK;
 }
