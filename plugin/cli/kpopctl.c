@@ -86,12 +86,12 @@ main(int argc, char **argv)
             return 0;
         default:
             fputs(usage, stderr);
-            return 1;
+            return 2;
         }
     }
     if (optind + 1 != argc || strcmp(argv[optind], "check") != 0) {
         fputs(usage, stderr);
-        return 1;
+        return 2;
     }
     return check(module, config);
 }

@@ -411,5 +411,45 @@ def n26_a_thousand_idle_handshakes_leave_room():
             line.close()
 
 
+def keytab_without_our_own_key_is_the_admins_to_mend():
+    keytab = os.path.join(scratch.name, "own.keytab")
+    realm.run("keytab", keytab, f"pop/{net.host()}", "pop3/" + net.host())
+    give(keytab, AUTH_USER)
+    with another("own", keytab=keytab) as server:
+        os.unlink(keytab)
+        realm.run("keytab", keytab, "pop3/" + net.host())
+        give(keytab, AUTH_USER)
+        mark = server.mark()
+        with ap_req() as request:
+            code, text = refusal(request, server)
+        tap.true(code in (35, 44), f"code {code}")
+        tap.contains(text, "tell the administrator")
+        tap.lacks(text, "ask for")
+        server.await_log(r"level=error .*own\.keytab", mark)
+
+
+def unreadable_keytab_is_logged_with_its_reason():
+    keytab = os.path.join(scratch.name, "shut.keytab")
+    realm.run("keytab", keytab, f"pop/{net.host()}")
+    give(keytab, AUTH_USER)
+    with another("shut", keytab=keytab) as server:
+        os.chmod(keytab, 0)
+        mark = server.mark()
+        with ap_req() as request:
+            tap.equal(refusal(request, server)[0], 45, "code")
+        server.await_log(r"level=error .*shut\.keytab.*Permission denied"
+                         r"|level=error .*Permission denied.*shut\.keytab",
+                         mark)
+
+
+def keytab_that_others_may_read_is_warned_of():
+    keytab = os.path.join(scratch.name, "wide.keytab")
+    realm.run("keytab", keytab, f"pop/{net.host()}")
+    give(keytab, AUTH_USER)
+    os.chmod(keytab, 0o444)
+    with another("wide", keytab=keytab) as server:
+        server.await_log(r"event=config\.keytab level=warning .*wide\.keytab")
+
+
 if __name__ == "__main__":
     tap.main(globals(), before, after)

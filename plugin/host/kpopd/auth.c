@@ -361,6 +361,7 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
 
     if (auth == NULL)
         return 1;
+    auth_host_begin();
     auth->api = setup->api;
     auth->setup = setup;
     auth->context.api = setup->api;

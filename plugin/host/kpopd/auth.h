@@ -17,6 +17,9 @@
 #include "plugin/kpop_plugin.h"
 
 extern const struct kpop_host auth_host;
+/* This process serves: what the check before the start has logged of the
+ * configuration is not said again. */
+void auth_host_begin(void);
 
 /* The last sign of life (process_now): each turn of the loop, a step's start.
  * Shared with the master, who replaces a process whose last one is older than

@@ -12,14 +12,27 @@
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/log.h"
 
+/* In an auth process, not in the check before the start. */
+static bool auth_host_serves;
+
+void
+auth_host_begin(void)
+{
+    auth_host_serves = true;
+}
+
 static void
 on_log(void *host, void *conn, uint32_t level, const char *event,
        const char *line)
 {
     (void)host;
     (void)conn;
-    /* The master has said it of the same file. */
-    if (strncmp(event, "config.", 7) != 0)
+    const bool config = strncmp(event, "config.", 7) == 0;
+
+    /* Of the configuration this half knows only the keytab; all else the
+     * other half has said, and the check before the start said this. */
+    if (!config
+        || (!auth_host_serves && strcmp(event, "config.keytab") == 0))
         log_line(level, event, line);
 }
 
