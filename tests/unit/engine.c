@@ -353,8 +353,10 @@ TEST(stop_before_login_says_so)
     peer_greeted(&peer);
     engine_stop(peer.engine);
     peer_run(&peer);
-    CHECK_BOTH(&peer, "-ERR [SYS/TEMP] the server ends this session, try again "
-                      "later\r\n", "END;");
+    CHECK_BOTH(&peer,
+               "-ERR [SYS/TEMP] the server ends this session, "
+               "try again later\r\n",
+               "END;");
     peer_end(&peer);
 }
 

@@ -1,8 +1,8 @@
 /*
  * log.c - writes the lines of log.h.  It must never block on stderr: a peer
- * can cause lines, and whoever reads them may have stopped.  Holds no state but
- * where to, from which level, and how many lines were dropped.  Runs with the
- * rights of whichever process calls.
+ * can cause lines, and whoever reads them may have stopped.  Holds no state
+ * but where to, from which level, and how many lines were dropped.  Runs with
+ * the rights of whichever process calls.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -95,8 +95,9 @@ write_dropped(void)
     if (count == 0)
         return true;
     len = snprintf(text, sizeof(text),
-                   "event=log.dropped level=warning pid=%ld lines=%lu "
-                   "text=\"nobody read the log\"\n", (long)getpid(), count);
+                   "event=%s level=warning pid=%ld lines=%lu "
+                   "text=\"nobody read the log\"\n",
+                   "log.dropped", (long)getpid(), count);
     if (len > 0 && write_line(text, (size_t)len))
         return true;
     atomic_fetch_add(&dropped, count);
