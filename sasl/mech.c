@@ -10,7 +10,12 @@
 
 #include "sasl/world.h"
 
-static const struct mech *const mechanisms[] = { &mech_kpop, &mech_plain };
+static const struct mech *const mechanisms[] = {
+    &mech_kpop,
+    &mech_plain,
+    &mech_cram,
+    &mech_apop,
+};
 
 const struct mech *
 mech_find(const char *name)

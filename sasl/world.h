@@ -41,5 +41,7 @@ bool world_lists(const char *list, const char *word, size_t len);
 
 extern const struct mech mech_kpop;  /* kpop.c */
 extern const struct mech mech_plain; /* plain.c */
+extern const struct mech mech_cram;  /* cram.c */
+extern const struct mech mech_apop;  /* apop.c */
 
 #endif

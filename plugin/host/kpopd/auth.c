@@ -21,6 +21,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/permit.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/secretdb.h"
 
 /* An exchange outlives the login timer by this, milliseconds: the session
  * that owns it ends it, this is for one that forgot. */
@@ -339,10 +340,17 @@ make_ready(struct auth *auth)
         rc = auth->api->set(plugin, "listen_kpop", "", error, sizeof(error));
     if (rc == KPOP_OK)
         rc = auth->api->ready(plugin, error, sizeof(error));
-    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD) {
+    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD
+        && s->password_file != NULL) {
         auth->context.passdb =
             passdb_open(s->password_file, error, sizeof(error));
         if (auth->context.passdb == NULL)
+            rc = KPOP_INVALID;
+    }
+    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD
+        && s->secret_file != NULL) {
+        auth->context.secret_file = s->secret_file;
+        if (secretdb_check(s->secret_file, error, sizeof(error)) != 0)
             rc = KPOP_INVALID;
     }
     if (rc == KPOP_OK)

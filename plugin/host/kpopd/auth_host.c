@@ -5,12 +5,14 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#define _GNU_SOURCE
 #include "plugin/host/kpopd/auth_host.h"
 
 #include <string.h>
 
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/secretdb.h"
 
 /* In an auth process, not in the check before the start. */
 static bool auth_host_serves;
@@ -66,6 +68,28 @@ verify_password(void *conn, struct kpop_op *op, const char *user,
                        sizeof(error));
     if (rc == KPOP_TEMP)
         log_event(KPOP_LOG_ERROR, "auth.passwords", "text=\"%s\"", error);
+    return rc;
+}
+
+static int32_t
+lookup_secret(void *conn, struct kpop_op *op, const char *user,
+              const char *mechanism)
+{
+    const struct auth_host_context *context = conn;
+    struct secretdb_secret secret;
+    char error[512];
+    int32_t rc;
+
+    (void)mechanism;
+    if (context->secret_file == NULL)
+        return KPOP_AUTH;
+    rc = secretdb_lookup(context->secret_file, user, &secret, error,
+                         sizeof(error));
+    if (rc == KPOP_TEMP)
+        log_event(KPOP_LOG_ERROR, "auth.secrets", "text=\"%s\"", error);
+    if (rc == KPOP_OK)
+        rc = context->api->put_secret(op, secret.data, secret.size);
+    explicit_bzero(&secret, sizeof(secret));
     return rc;
 }
 
@@ -132,6 +156,7 @@ const struct kpop_host auth_host = {
     .log = on_log,
     .authorize = authorize,
     .verify_password = verify_password,
+    .lookup_secret = lookup_secret,
     .open = no_open,
     .list = no_list,
     .fetch = no_fetch,

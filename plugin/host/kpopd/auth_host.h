@@ -12,7 +12,8 @@
 
 struct auth_host_context {
     const struct kpop_api *api;
-    struct passdb *passdb; /* NULL in the pool for tickets */
+    struct passdb *passdb;   /* NULL in the pool for tickets */
+    const char *secret_file; /* the same */
 };
 
 #endif

@@ -9,6 +9,7 @@
 #include "plugin/host/kpopd/authclient.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -410,13 +411,16 @@ authclient_mechanisms(void *arg, struct kpop_op *op,
 {
     const struct conn *conn = arg;
     const struct worker *worker = conn->worker;
-    const char *names = "";
+    const struct settings *s = &worker->setup->settings;
+    char names[64] = "";
 
     /* The module drops what the configuration doesn't list or allow now. */
     if (strcmp(facts->service, "kpop") == 0)
-        names = "KPOP";
-    else if (worker->setup->settings.password_file != NULL)
-        names = "USER PLAIN";
+        snprintf(names, sizeof(names), "KPOP");
+    else
+        snprintf(names, sizeof(names), "%s%s",
+                 s->password_file != NULL ? "USER PLAIN " : "",
+                 s->secret_file != NULL ? "CRAM-MD5 APOP" : "");
     return worker->api->put_mechanisms(op, names);
 }
 

@@ -71,7 +71,7 @@ generation_new(struct setup *setup)
     /* Auth processes first: they take longer to start. */
     if (s->kpop_wanted)
         add_slots(generation, CHILD_AUTH, POOL_KRB, s->auth_processes);
-    if (s->password_file != NULL)
+    if (kpopd_settings_want_passwords(s))
         add_slots(generation, CHILD_AUTH, POOL_PASSWORD, s->auth_processes);
     add_slots(generation, CHILD_WORKER, POOL_KRB, s->workers);
     generation->setup = setup;

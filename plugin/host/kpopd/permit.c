@@ -25,7 +25,10 @@ static const struct {
     enum auth_pool pool;
 } mechanisms[] = {
     { "KPOP", POOL_KRB },
+    { "GSSAPI", POOL_KRB },
     { "PLAIN", POOL_PASSWORD },
+    { "CRAM-MD5", POOL_PASSWORD },
+    { "APOP", POOL_PASSWORD },
 };
 
 bool

@@ -28,6 +28,9 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_TEXT, 0, 0, "passwords", "", "",
         "Who checks USER and PASS: file:PATH, a file of user:hash lines "
         "(hashes of crypt(3)) that only auth_user can read."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "secrets", "", "",
+        "Secrets for APOP and CRAM-MD5: file:PATH, a file of user:secret "
+        "lines in plain text, auth_user's own and mode 0600."),
     KEY(KPOP_KEY_NUMBER, 1, 256, "workers", "", "",
         "How many processes serve connections; one a processor by default."),
     KEY(KPOP_KEY_NUMBER, 1, 64, "auth_processes", "", "",
@@ -172,21 +175,39 @@ read_store(const struct reading *r)
     return r->settings->store != NULL ? KPOP_OK : no_memory(r);
 }
 
+/* file:PATH, of a key that allows nothing else yet. */
 static int32_t
-read_passwords(const struct reading *r)
+read_file(const struct reading *r, const char *key, const char *fault,
+          char **path_out)
 {
     static const char prefix[] = "file:";
-    const char *value = text_of(r, "passwords");
+    const char *value = text_of(r, key);
 
     if (value[0] == '\0')
         return KPOP_OK;
     if (strncmp(value, prefix, sizeof(prefix) - 1) != 0
         || value[sizeof(prefix) - 1] != '/')
-        return blame(r, "passwords",
-                     "write file:PATH with an absolute path; other sources "
-                     "of passwords are not supported by this version");
-    r->settings->password_file = strdup(value + sizeof(prefix) - 1);
-    return r->settings->password_file != NULL ? KPOP_OK : no_memory(r);
+        return blame(r, key, fault);
+    *path_out = strdup(value + sizeof(prefix) - 1);
+    return *path_out != NULL ? KPOP_OK : no_memory(r);
+}
+
+static int32_t
+read_passwords(const struct reading *r)
+{
+    int32_t rc = read_file(
+        r, "passwords",
+        "write file:PATH with an absolute path; other sources of passwords "
+        "are not supported by this version",
+        &r->settings->password_file);
+
+    if (rc != KPOP_OK)
+        return rc;
+    return read_file(
+        r, "secrets",
+        "write file:PATH with an absolute path; other sources of secrets "
+        "are not supported by this version",
+        &r->settings->secret_file);
 }
 
 static int32_t
@@ -351,11 +372,18 @@ kpopd_settings_read(const struct kpop_api *api,
     return rc;
 }
 
+bool
+kpopd_settings_want_passwords(const struct settings *settings)
+{
+    return settings->password_file != NULL || settings->secret_file != NULL;
+}
+
 void
 kpopd_settings_free(struct settings *settings)
 {
     free(settings->store);
     free(settings->password_file);
+    free(settings->secret_file);
     free(settings->state_dir);
     free(settings->replay_cache);
     free(settings->run_as.name);

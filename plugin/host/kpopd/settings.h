@@ -34,6 +34,7 @@ struct account {
 struct settings {
     char *store;         /* template of the maildir's path; NULL = none */
     char *password_file; /* NULL = USER/PASS and PLAIN are off */
+    char *secret_file;   /* NULL = APOP and CRAM-MD5 are off */
     char *state_dir;
     char *replay_cache;  /* the module's key; its file is made by us */
     unsigned workers;
@@ -61,6 +62,8 @@ int32_t kpopd_settings_read(const struct kpop_api *api,
                             struct kpop_plugin *plugin,
                             struct settings *settings_out, char *error,
                             size_t error_size);
+/* Is there anything for the password pool to check? */
+bool kpopd_settings_want_passwords(const struct settings *settings);
 void kpopd_settings_free(struct settings *settings);
 
 #endif

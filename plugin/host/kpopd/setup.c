@@ -21,6 +21,7 @@
 
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/passdb.h"
+#include "plugin/host/kpopd/secretdb.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/worker.h"
 
@@ -180,6 +181,9 @@ check_logins(const struct setup *setup, char *error, size_t error_size)
 
     if (setup->api->ready(setup->logins, error, error_size) != KPOP_OK)
         return -1;
+    if (s->secret_file != NULL
+        && secretdb_check(s->secret_file, why, sizeof(why)) != 0)
+        return blame(setup, "secrets", why, error, error_size);
     if (s->password_file == NULL)
         return 0;
     db = passdb_open(s->password_file, why, sizeof(why));

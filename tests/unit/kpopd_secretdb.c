@@ -1,0 +1,181 @@
+/*
+ * kpopd_secretdb.c - the file of secrets: whose is found, which files are
+ * refused, and that a change is seen at once.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/secretdb.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/permit.h"
+#include "plugin/kpop_plugin.h"
+#include "tests/lib/check.h"
+
+static char path[64];
+static char error[512];
+
+static void
+forget_file(void)
+{
+    (void)unlink(path);
+}
+
+static void
+write_file(const char *text, size_t size, mode_t mode)
+{
+    FILE *file;
+
+    if (path[0] == '\0') {
+        int fd;
+
+        (void)snprintf(path, sizeof(path), "/tmp/kpopd_secretdb.XXXXXX");
+        fd = mkstemp(path);
+        CHECK(fd >= 0);
+        CHECK_INT(close(fd), 0);
+        CHECK_INT(atexit(forget_file), 0);
+    }
+    file = fopen(path, "w");
+    CHECK(file != NULL);
+    CHECK_INT(fwrite(text, 1, size, file), size);
+    CHECK_INT(fclose(file), 0);
+    CHECK_INT(chmod(path, mode), 0);
+}
+
+static void
+write_text(const char *text)
+{
+    write_file(text, strlen(text), 0600);
+}
+
+static void
+check_secret(const char *user, const char *expected)
+{
+    struct secretdb_secret secret;
+
+    CHECK_INT(secretdb_lookup(path, user, &secret, error, sizeof(error)),
+              expected == NULL ? KPOP_AUTH : KPOP_OK);
+    if (expected == NULL)
+        CHECK_INT(secret.size, 0);
+    else
+        CHECK_MEM(secret.data, secret.size, expected, strlen(expected));
+}
+
+static void
+check_fault(const char *sentence)
+{
+    struct secretdb_secret secret;
+
+    error[0] = '\0';
+    CHECK_INT(secretdb_check(path, error, sizeof(error)), -1);
+    CHECK(strstr(error, sentence) != NULL);
+    CHECK(strstr(error, path) != NULL);
+    CHECK(strstr(error, "hush") == NULL);
+    CHECK_INT(secretdb_lookup(path, "alice", &secret, error, sizeof(error)),
+              KPOP_TEMP);
+    CHECK_INT(secret.size, 0);
+}
+
+TEST(each_user_has_his_own_secret)
+{
+    write_text("# alice:comment\n\nalice:hush\r\nbob:a:b #c \nalice:later\n"
+               "carol anne:last");
+    check_secret("alice", "hush");
+    check_secret("bob", "a:b #c ");
+    check_secret("carol anne", "last");
+    check_secret("# alice", NULL);
+    check_secret("ali", NULL);
+    check_secret("alice2", NULL);
+    check_secret("ALICE", NULL);
+    check_secret("alice:hush", NULL);
+    check_secret("", NULL);
+    CHECK_INT(secretdb_check(path, error, sizeof(error)), 0);
+}
+
+TEST(a_change_is_seen_at_once)
+{
+    write_text("alice:one\n");
+    check_secret("alice", "one");
+    write_text("alice:two\n");
+    check_secret("alice", "two");
+    write_text("");
+    check_secret("alice", NULL);
+}
+
+TEST(files_that_others_may_read_are_refused)
+{
+    static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0610, 0601 };
+
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        write_file("alice:hush\n", 11, modes[i]);
+        check_fault("chmod 0600");
+    }
+    write_text("alice:hush\n");
+    if (geteuid() != 0)
+        return; /* only root can give a file away */
+    CHECK_INT(chown(path, 65534, 65534), 0);
+    check_fault("does not belong to auth_user");
+    CHECK_INT(chown(path, 0, 0), 0);
+}
+
+TEST(malformed_lines_are_named_without_their_text)
+{
+    char line[KPOP_USER_MAX + SECRETDB_SECRET_MAX + 16];
+
+    write_text("# one\nbob:x\nhush\n");
+    check_fault(":3: write user:secret");
+    write_text("alice:\n");
+    check_fault(":1: write user:secret");
+    write_text(":hush\n");
+    check_fault(":1: write user:secret");
+    write_file("alice:hu\0sh\n", 12, 0600);
+    check_fault(":1: the line holds a NUL");
+    memset(line, 'a', sizeof(line));
+    line[sizeof(line) - 1] = '\0';
+    line[KPOP_USER_MAX + 1] = ':';
+    write_text(line);
+    check_fault("the user's name is too long");
+    line[KPOP_USER_MAX + 1] = 'a';
+    line[1] = ':';
+    write_text(line);
+    check_fault("the secret is too long");
+    /* Also behind the user who asks. */
+    write_text("alice:hush\nbroken\n");
+    check_fault(":2: write user:secret");
+}
+
+TEST(what_is_no_file_is_refused)
+{
+    struct secretdb_secret secret;
+
+    CHECK_INT(secretdb_check("/nonexistent/secrets", error, sizeof(error)),
+              -1);
+    CHECK_INT(secretdb_lookup("/", "alice", &secret, error, sizeof(error)),
+              KPOP_TEMP);
+    CHECK(strstr(error, "is no plain file") != NULL);
+}
+
+TEST(each_mechanism_has_its_pool)
+{
+    CHECK_INT(permit_pool("KPOP"), POOL_KRB);
+    CHECK_INT(permit_pool("GSSAPI"), POOL_KRB);
+    CHECK_INT(permit_pool("PLAIN"), POOL_PASSWORD);
+    CHECK_INT(permit_pool("CRAM-MD5"), POOL_PASSWORD);
+    CHECK_INT(permit_pool("APOP"), POOL_PASSWORD);
+    CHECK_INT(permit_pool("DIGEST-MD5"), POOL_COUNT);
+    CHECK(!permit_mechanism(POOL_KRB, "CRAM-MD5"));
+    CHECK(!permit_mechanism(POOL_PASSWORD, "GSSAPI"));
+}
+
+TEST_MAIN("kpopd_secretdb",
+          T(each_user_has_his_own_secret),
+          T(a_change_is_seen_at_once),
+          T(files_that_others_may_read_are_refused),
+          T(malformed_lines_are_named_without_their_text),
+          T(what_is_no_file_is_refused),
+          T(each_mechanism_has_its_pool))
