@@ -25,31 +25,6 @@ session_begin(struct kpop_session *session, enum op_kind kind)
 
 /* ---- mechanisms ---- */
 
-/* What of the host's names the configuration lets through. */
-static void
-names_filter(const struct kpop_session *session, const char *names,
-             char *text, size_t size)
-{
-    char name[64];
-    size_t len = 0;
-    size_t n;
-
-    text[0] = '\0';
-    while ((names = text_word(names, &n)) != NULL) {
-        if (n < sizeof(name) && len + n + 2 <= size) {
-            memcpy(name, names, n);
-            name[n] = '\0';
-            if (config_allows(session->config, name, session->facts)) {
-                if (len > 0)
-                    text[len++] = ' ';
-                memcpy(text + len, name, n + 1);
-                len += n;
-            }
-        }
-        names += n;
-    }
-}
-
 /* A host that fails names nothing; but a lack of memory of ours must not look
  * like a host without passwords. */
 static int
@@ -65,7 +40,8 @@ names_ask(struct kpop_session *session, char *text, size_t size)
     op_returned(op, result == KPOP_PENDING ? KPOP_INVALID : result);
     result = op_take(op);
     if (result == KPOP_OK && session->names != NULL)
-        names_filter(session, session->names, text, size);
+        mechanisms_choose(session->config, session->facts, session->names,
+                          text, size);
     free(session->names);
     session->names = NULL;
     return result == KPOP_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_OK;

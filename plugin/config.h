@@ -99,6 +99,7 @@ struct config {
     struct listener *listeners;
     size_t listener_count;
     struct sasl_world *world;
+    bool has_keytab;       /* tickets can be verified in this process */
 };
 
 /*

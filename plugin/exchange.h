@@ -31,6 +31,11 @@ const struct mech *mechanism_find(const struct kpop_plugin *plugin,
 void exchange_names(const struct kpop_plugin *plugin,
                     const struct config *config,
                     const struct kpop_facts *facts, char *text, size_t size);
+/* Of the names that a host with exchange_* gave: those that may be used here,
+ * in our order. */
+void mechanisms_choose(const struct config *config,
+                       const struct kpop_facts *facts, const char *names,
+                       char *text, size_t size);
 
 /*
  * As the ABI's exchange_new, for a session: with its configuration and its

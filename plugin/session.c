@@ -17,6 +17,7 @@
 #include "plugin/internal.h"
 #include "plugin/log.h"
 #include "plugin/text.h"
+#include "sasl/digest.h"
 
 enum { CREDENTIAL_MAX = 65536 };
 
@@ -320,6 +321,22 @@ session_fill(struct kpop_session *session)
     return STATUS_OK;
 }
 
+/* Clients that see a time-stamp try APOP and nothing else, so there is one
+ * only where APOP works. */
+static int
+session_set_banner(struct kpop_session *session)
+{
+    char stamp[DIGEST_STAMP_MAX];
+    int status;
+
+    if (!engine_has_mechanism(session->engine, "APOP"))
+        return STATUS_OK;
+    status = digest_stamp(session->config->hostname, stamp);
+    if (status == STATUS_OK)
+        status = engine_set_banner(session->engine, stamp);
+    return status;
+}
+
 static void
 log_begin(const struct kpop_session *session)
 {
@@ -373,6 +390,8 @@ kpop_session_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
         session->fresh = true;
         session->running = true; /* the host can't know it yet */
         status = session_set_mechanisms(session);
+        if (status == KPOP_OK)
+            status = session_set_banner(session);
         session->running = false;
     }
     if (status != KPOP_OK) {
