@@ -203,15 +203,25 @@ world_log(void *arg, unsigned level, const char *event, const char *text)
     log_write(arg, NULL, level, event, &line);
 }
 
-/* Tickets are verified where authorize() is: a host with exchange_* alone
- * passes them on, and its process need not be able to read the keytab. */
+bool
+config_runs(const struct kpop_plugin *plugin, const struct config *config,
+            const char *mechanism)
+{
+    return !plugin_forwards(plugin)
+           || (config->max_ssf > 0 && plugin->host.authorize != NULL
+               && strcmp(mechanism, "GSSAPI") == 0);
+}
+
+/* Who passes tickets on need not be able to read the keytab. */
 static bool
 needs_keytab(const struct kpop_plugin *plugin, const struct config *config)
 {
-    return plugin->host.authorize != NULL
-           && (config->listen_kpop[0] != '\0'
-               || (config->listen_pop3[0] != '\0'
-                   && text_has_word(config->mechanisms, "GSSAPI")));
+    bool kpop = config->listen_kpop[0] != '\0' && !plugin_forwards(plugin);
+    bool gssapi = config->listen_pop3[0] != '\0'
+                  && text_has_word(config->mechanisms, "GSSAPI")
+                  && config_runs(plugin, config, "GSSAPI");
+
+    return plugin->host.authorize != NULL && (kpop || gssapi);
 }
 
 static void
@@ -251,7 +261,8 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
                                   (void *)(uintptr_t)plugin, why,
                                   sizeof(why));
         config->has_keytab = status == STATUS_OK;
-        if (status == STATUS_INVALID && config->listen_kpop[0] == '\0') {
+        if (status == STATUS_INVALID
+            && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
             warn_no_tickets(plugin, why);
             return STATUS_OK;
         }

@@ -50,6 +50,8 @@ const struct config_key config_keys[] = {
     KEY(KPOP_KEY_CHOICE, 0, 0, plaintext, "tls", "tls always never",
         "When passwords may be sent in the clear: inside TLS, always or "
         "never."),
+    KEY(KPOP_KEY_NUMBER, 0, 256, max_ssf, "0", "",
+        "Strongest SASL security layer in bits; 0 leaves secrecy to TLS."),
     KEY(KPOP_KEY_SECONDS, 1, 3600, login_timeout, "60", "",
         "Seconds from connect to login."),
     KEY(KPOP_KEY_SECONDS, 1, 86400, idle_timeout, "600", "",

@@ -96,13 +96,16 @@ exchange_names(const struct kpop_plugin *plugin, const struct config *config,
 }
 
 void
-mechanisms_choose(const struct config *config, const struct kpop_facts *facts,
+mechanisms_choose(const struct kpop_plugin *plugin,
+                  const struct config *config, const struct kpop_facts *facts,
                   const char *names, char *text, size_t size)
 {
     text[0] = '\0';
     for (size_t i = 0; i < ROWS; i++) {
-        if (text_has_word(names, rows[i].name)
-            && config_allows(config, rows[i].name, facts))
+        if (config_runs(plugin, config, rows[i].name)
+                ? row_works(plugin, config, facts, &rows[i])
+                : text_has_word(names, rows[i].name)
+                      && config_allows(config, rows[i].name, facts))
             add_name(rows[i].name, text, size);
     }
 }

@@ -104,29 +104,6 @@ session_is_busy(const struct kpop_session *session)
     return op_is_open(&session->op) || session->step != OP_FREE;
 }
 
-/*
- * Input to the engine.  TLS and, after login, the SASL layer will stand here:
- * stages between the octets of the host and those of the engine.
- */
-static bool
-session_feed(struct kpop_session *session)
-{
-    size_t len = buf_len(&session->inbox);
-    size_t used;
-
-    if (len > 0) {
-        used = engine_input(session->engine, buf_data(&session->inbox), len);
-        buf_consume(&session->inbox, used);
-        return used > 0;
-    }
-    if (session->ended && !session->end_is_told) {
-        session->end_is_told = true;
-        engine_input_end(session->engine);
-        return true;
-    }
-    return false;
-}
-
 /* One thing that can be done now; false when there is none. */
 static bool
 session_turn(struct kpop_session *session)
@@ -141,6 +118,8 @@ session_turn(struct kpop_session *session)
         session_step_answer(session);
         return true;
     }
+    if (session_wrap(session))
+        return true;
     if (session_is_busy(session) || session->waits_for_tls
         || session->gave_up)
         return false;
@@ -222,6 +201,7 @@ session_free(struct kpop_session *session)
 {
     kpop_exchange_free(session->exchange);
     engine_free(session->engine);
+    session_free_layer(session);
     buf_reset(&session->inbox);
     buf_reset(&session->credential);
     config_drop(session->config);

@@ -50,5 +50,9 @@ cram_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
 }
 
 const struct mech mech_cram = {
-    "CRAM-MD5", cram_start, cram_step, shared_resume, shared_free,
+    .name = "CRAM-MD5",
+    .start = cram_start,
+    .step = cram_step,
+    .resume = shared_resume,
+    .free = shared_free,
 };
