@@ -39,6 +39,11 @@ void mechanisms_choose(const struct kpop_plugin *plugin,
                        const struct kpop_facts *facts, const char *names,
                        char *text, size_t size);
 
+/* The ABI's exchange_names. */
+int32_t kpop_exchange_names(struct kpop_plugin *plugin,
+                            const struct kpop_facts *facts, char *text,
+                            size_t text_size);
+
 /*
  * As the ABI's exchange_new, for a session: with its configuration and its
  * op, which outlives the exchange.  A step that is pending when the exchange

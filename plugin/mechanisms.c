@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "plugin/exchange.h"
@@ -34,6 +35,7 @@ static const struct row {
     { "SCRAM-SHA-1", "SCRAM-SHA-1", ABLE_SECRETS },
 };
 
+enum { NAMES_MAX = 256 };
 enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
 
 static bool
@@ -93,6 +95,27 @@ exchange_names(const struct kpop_plugin *plugin, const struct config *config,
         if (row_works(plugin, config, facts, &rows[i]))
             add_name(rows[i].name, text, size);
     }
+}
+
+int32_t
+kpop_exchange_names(struct kpop_plugin *plugin,
+                    const struct kpop_facts *facts, char *text,
+                    size_t text_size)
+{
+    struct config *config = plugin_config(plugin);
+    struct kpop_facts *copy = NULL;
+    int32_t result = KPOP_INVALID;
+
+    if (config != NULL && text_size >= NAMES_MAX)
+        result = facts_copy(facts, "-", &copy);
+    if (result == KPOP_OK && facts_are_kpop(copy))
+        (void)snprintf(text, text_size, "%s",
+                       config->has_keytab ? "KPOP" : "");
+    else if (result == KPOP_OK)
+        exchange_names(plugin, config, copy, text, text_size);
+    free(copy);
+    config_drop(config);
+    return result;
 }
 
 void
