@@ -29,6 +29,8 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
+# Mechanism GSSAPI, and what else Cyrus SASL does.
+SASL_LIBS ?= -lsasl2 -lgssapi_krb5
 # MD5 of CRAM-MD5 and APOP.
 CRYPTO_LIBS ?= -lcrypto
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -148,7 +150,8 @@ $(BUILD)/kpop.so: $(module_objects) $(wildcard plugin/kpop.map)
 	$(call quiet,LINK)$(link) -shared -o $@ $(filter %.o,$^) \
 		$(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^)) \
 		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
-		-Wl,-soname,kpop.so $(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
+		-Wl,-soname,kpop.so $(SASL_LIBS) $(KRB5_LIBS) \
+		$(CRYPTO_LIBS) $(LDLIBS)
 comma := ,
 
 $(BUILD)/kpopd: $(kpopd_objects)
@@ -163,8 +166,8 @@ $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
 
 own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
-test_libs = -lcunit $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl -lpthread -lcrypt \
-	$(LDLIBS)
+test_libs = -lcunit $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
+	-lpthread -lcrypt $(LDLIBS)
 
 define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
@@ -181,8 +184,8 @@ $(filter $(BUILD)/tests/unit/kpopd_%,$(test_programs)): \
 
 $(filter-out %.so,$(helpers)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ \
-		$(call own_link,$*.c) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
-		-lpthread $(LDLIBS)
+		$(call own_link,$*.c) $(SASL_LIBS) $(KRB5_LIBS) \
+		$(CRYPTO_LIBS) -ldl -lpthread $(LDLIBS)
 
 # Preloaded into programs that are not ours: no sanitizer.
 $(filter %.so,$(helpers)): harden :=
