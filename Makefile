@@ -29,8 +29,8 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
-# MD5 of CRAM-MD5 and APOP.
-CRYPTO_LIBS ?= -lcrypto
+# Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
+CRYPTO_LIBS ?= -lcrypto -lidn
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DELETE_ON_ERROR:
