@@ -1,16 +1,14 @@
 /*
- * authz.c - the AUTHORIZATION state: USER and PASS, which on the KPOP port
- * carry no password but decide whether the ticket's owner may open that
- * mailbox.  Tells a stranger nothing: the same words for a wrong password, an
- * unknown user and a foreign mailbox.
+ * authz.c - the AUTHORIZATION state: APOP, USER and PASS, which on the KPOP
+ * port carry no password but decide whether the ticket's owner may open that
+ * mailbox, and how every login ends.  Tells a stranger nothing: the same
+ * words for a wrong password, an unknown user and a foreign mailbox.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <string.h>
 
 #include "kpop/internal.h"
-
-static void login_answered(struct engine *engine, int64_t result);
 
 static void
 copy_name(char *to, const uint8_t *name, size_t len)
@@ -19,21 +17,29 @@ copy_name(char *to, const uint8_t *name, size_t len)
     to[len] = '\0';
 }
 
+bool
+authz_wants_tls(const struct engine *engine)
+{
+    return engine->settings.plaintext_needs_tls && !engine->tls_active;
+}
+
+void
+authz_refuse_plaintext(struct engine *engine)
+{
+    engine_reply(engine, "-ERR [AUTH] %s",
+                 authz_wants_tls(engine)
+                     ? "no passwords without TLS: use TLS or Kerberos first"
+                     : "no passwords here: use another way to log in");
+}
+
 void
 authz_user(struct engine *engine, const struct cmd_args *args)
 {
     struct login *login = &engine->login;
-    const char *mechanisms = engine->mechanisms != NULL ? engine->mechanisms
-                                                        : "";
 
     login->has_name = false;
-    if (!engine->settings.kpop && !engine_has_word(mechanisms, "USER", 4)) {
-        engine_reply(engine, "-ERR [AUTH] %s",
-                     engine->settings.plaintext_needs_tls
-                             && !engine->tls_active
-                         ? "no passwords without TLS: use TLS or Kerberos "
-                           "first"
-                         : "no passwords here: use another way to log in");
+    if (!engine->settings.kpop && !engine_has_mechanism(engine, "USER")) {
+        authz_refuse_plaintext(engine);
         return;
     }
     copy_name(login->name, args->text, args->len);
@@ -89,21 +95,29 @@ failure_text(int64_t result)
     }
 }
 
+void
+authz_attempt_failed(struct engine *engine, const char *text)
+{
+    if (++engine->counts.failures < ENGINE_FAILURES_MAX) {
+        engine_reply(engine, "%s", text);
+        return;
+    }
+    engine_reply(engine, "-ERR [AUTH] too many failed logins");
+    engine_close(engine, "too-many-failures");
+}
+
 /* RFC 3206: [AUTH] is for credentials and for nothing else. */
 static void
 refuse_credentials(struct engine *engine)
 {
-    engine->counts.failures++;
-    if (engine->settings.kpop) {
-        engine_reply(engine, "-ERR [AUTH] this ticket does not open that "
-                             "maildrop");
-        engine_close(engine, "denied");
-    } else if (engine->counts.failures >= ENGINE_FAILURES_MAX) {
-        engine_reply(engine, "-ERR [AUTH] too many failed logins");
-        engine_close(engine, "too-many-failures");
-    } else {
-        engine_reply(engine, "-ERR [AUTH] login failed");
+    if (!engine->settings.kpop) {
+        authz_attempt_failed(engine, "-ERR [AUTH] login failed");
+        return;
     }
+    engine->counts.failures++;
+    engine_reply(engine, "-ERR [AUTH] this ticket does not open that "
+                         "maildrop");
+    engine_close(engine, "denied");
 }
 
 static void
@@ -135,15 +149,85 @@ open_answered(struct engine *engine, int64_t result)
     engine_log_in(engine);
 }
 
-static void
-ask_open(struct engine *engine)
+void
+authz_open(struct engine *engine)
 {
+    struct login *login = &engine->login;
     struct engine_request *request;
 
     request = engine_ask(engine, ENGINE_OPEN, open_answered);
-    request->user = engine->login.user;
-    request->requested = engine->login.name;
-    request->mechanism = engine->settings.kpop ? "KPOP" : "PLAIN";
+    request->user = login->user;
+    request->requested = login->name;
+    request->mechanism = login->mechanism;
+}
+
+void
+authz_answered(struct engine *engine, int64_t result)
+{
+    struct login *login = &engine->login;
+
+    buf_reset(&engine->data);
+    if (result == STATUS_TAKEN) {
+        engine_be_taken(engine);
+        return;
+    }
+    if (result == STATUS_OK && engine->has_user) {
+        login->proved = engine->settings.kpop;
+        authz_open(engine);
+        return;
+    }
+    login_failed(engine, result);
+    /* KPOP: a step may be repeated after TEMP and after nothing else.
+     * PASS and APOP: a mechanism that goes on has no client to go on with. */
+    if (result != STATUS_TEMP && result != STATUS_NO_MEMORY
+        && (engine->settings.kpop || engine->exchange_open))
+        engine_close(engine, "login-failed");
+}
+
+/* An exchange of one message, which is in engine->data. */
+static void
+ask_start(struct engine *engine, const char *mechanism)
+{
+    struct buf *data = &engine->data;
+    struct engine_request *request;
+
+    if (buf_failed(data)) {
+        buf_reset(data);
+        login_failed(engine, STATUS_NO_MEMORY);
+        return;
+    }
+    memcpy(engine->login.mechanism, mechanism, strlen(mechanism) + 1);
+    request = engine_ask(engine, ENGINE_START, authz_answered);
+    request->mechanism = engine->login.mechanism;
+    request->data = buf_data(data);
+    request->len = buf_len(data);
+}
+
+/* ---- APOP ---- */
+
+void
+authz_apop(struct engine *engine, const struct cmd_args *args)
+{
+    struct buf *data = &engine->data;
+    size_t name_len = args->len;
+
+    engine->login.has_name = false;
+    if (engine->settings.kpop || !engine_has_mechanism(engine, "APOP")
+        || engine->banner == NULL) {
+        authz_unavailable(engine, args);
+        return;
+    }
+    while (name_len > 0 && args->text[name_len - 1] != ' ')
+        name_len--;
+    if (name_len < 2) {
+        engine_reply(engine, "-ERR APOP wants a user name and a digest");
+        return;
+    }
+    copy_name(engine->login.name, args->text, name_len - 1);
+    buf_append_str(data, engine->banner);
+    buf_append(data, " ", 1);
+    buf_append(data, args->text, args->len);
+    ask_start(engine, "APOP");
 }
 
 /* ---- USER and PASS on other ports: mechanism PLAIN ---- */
@@ -152,7 +236,6 @@ static void
 plain_pass(struct engine *engine, const struct cmd_args *args)
 {
     struct buf *data = &engine->data;
-    struct engine_request *request;
     const char *name = engine->login.name;
 
     if (args->len == 0) {
@@ -162,15 +245,7 @@ plain_pass(struct engine *engine, const struct cmd_args *args)
     buf_append(data, "", 1);
     buf_append(data, name, strlen(name) + 1);
     buf_append(data, args->text, args->len);
-    if (buf_failed(data)) {
-        buf_reset(data);
-        login_failed(engine, STATUS_NO_MEMORY);
-        return;
-    }
-    request = engine_ask(engine, ENGINE_START, login_answered);
-    request->mechanism = "PLAIN";
-    request->data = buf_data(data);
-    request->len = buf_len(data);
+    ask_start(engine, "PLAIN");
 }
 
 /* ---- USER and PASS on the KPOP port ---- */
@@ -189,34 +264,12 @@ kpop_pass(struct engine *engine)
     memcpy(login->tried_name, login->name, sizeof(login->tried_name));
     login->tried = true;
     if (login->proved) {
-        ask_open(engine);
+        authz_open(engine);
         return;
     }
-    request = engine_ask(engine, ENGINE_STEP, login_answered);
+    request = engine_ask(engine, ENGINE_STEP, authz_answered);
     request->data = (const uint8_t *)login->name;
     request->len = strlen(login->name);
-}
-
-static void
-login_answered(struct engine *engine, int64_t result)
-{
-    struct login *login = &engine->login;
-
-    buf_reset(&engine->data);
-    if (result == STATUS_TAKEN) {
-        engine_be_taken(engine);
-        return;
-    }
-    if (result == STATUS_OK && engine->has_user) {
-        login->proved = engine->settings.kpop;
-        ask_open(engine);
-        return;
-    }
-    login_failed(engine, result);
-    /* A step may be repeated after TEMP and after nothing else. */
-    if (result != STATUS_TEMP && result != STATUS_NO_MEMORY
-        && (engine->settings.kpop || engine->exchange_open))
-        engine_close(engine, "login-failed");
 }
 
 void

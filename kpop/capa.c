@@ -7,12 +7,31 @@
  */
 #include "kpop/internal.h"
 
-static bool
-user_works(const struct engine *engine)
+/* In the order of the list: fetchmail takes the first that it knows. */
+static void
+add_sasl(const struct engine *engine, struct buf *out)
 {
-    return engine->settings.kpop
-           || (engine->mechanisms != NULL
-               && engine_has_word(engine->mechanisms, "USER", 4));
+    const char *name = engine->mechanisms;
+    const char *before = "SASL ";
+    size_t len;
+
+    for (; (name = engine_sasl_name(name, &len)) != NULL; name += len) {
+        buf_append_str(out, before);
+        buf_append(out, name, len);
+        before = " ";
+    }
+    if (before[0] == ' ')
+        buf_append_str(out, "\r\n");
+}
+
+/* What may come next before login. */
+static void
+add_logins(const struct engine *engine, struct buf *out)
+{
+    if (engine->settings.kpop || engine_has_mechanism(engine, "USER"))
+        buf_append_str(out, "USER\r\n");
+    if (!engine->settings.kpop)
+        add_sasl(engine, out);
 }
 
 /* What the maildrop's owner was promised; before login, of nobody. */
@@ -40,8 +59,8 @@ capa_run(struct engine *engine, const struct cmd_args *args)
                         "AUTH-RESP-CODE\r\n"
                         "PIPELINING\r\n");
     add_policy(engine, out);
-    if (engine->state == IN_AUTH && user_works(engine))
-        buf_append_str(out, "USER\r\n");
+    if (engine->state == IN_AUTH)
+        add_logins(engine, out);
     if (engine->state == IN_TRANS)
         buf_printf(out, "IMPLEMENTATION %.255s\r\n",
                    engine->settings.implementation);

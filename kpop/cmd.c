@@ -11,7 +11,7 @@
 
 enum arg {
     ARG_NONE,
-    ARG_NAME,      /* USER: the rest of the line, no control octets */
+    ARG_NAME,      /* USER, APOP: the rest of the line, no control octets */
     ARG_PASSWORD,  /* PASS: the rest of the line, or nothing */
     ARG_ANY,       /* not looked at */
     ARG_MSG,
@@ -30,8 +30,8 @@ static const struct command commands[] = {
     { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, capa_run },
     { "USER", IN_AUTH, ARG_NAME, authz_user },
     { "PASS", IN_AUTH, ARG_PASSWORD, authz_pass },
-    { "APOP", IN_AUTH, ARG_ANY, authz_unavailable },
-    { "AUTH", IN_AUTH, ARG_ANY, authz_unavailable },
+    { "APOP", IN_AUTH, ARG_NAME, authz_apop },
+    { "AUTH", IN_AUTH, ARG_ANY, auth_run },
     { "STLS", IN_AUTH, ARG_ANY, authz_unavailable },
     { "QUIT", IN_AUTH, ARG_NONE, authz_quit },
     { "STAT", IN_TRANS, ARG_NONE, trans_stat },
@@ -167,7 +167,7 @@ get_args(struct engine *engine, enum arg arg, struct cmd_args *args)
         return args->len == 0;
     case ARG_NAME:
         if (args->len == 0)
-            engine_reply(engine, "-ERR USER wants a name");
+            engine_reply(engine, "-ERR a user name is wanted here");
         return args->len > 0;
     case ARG_MSG:
         return get_msg(engine, args->text, args->len, args);

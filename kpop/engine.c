@@ -31,6 +31,7 @@ engine_new(const struct engine_settings *settings)
     engine->expire = UINT32_MAX;
     buf_init(&engine->out, OUTPUT_MAX);
     buf_init_secret(&engine->data, ENGINE_AP_REQ_MAX);
+    buf_init_secret(&engine->response, ENGINE_RESPONSE_MAX + 2);
     buf_init_secret(&engine->challenge, ENGINE_CHALLENGE_MAX);
     buf_init(&engine->answer.listing, (size_t)ENGINE_LIST_RANGE * 128);
     line_init(&engine->line);
@@ -42,6 +43,7 @@ static void
 release(struct engine *engine)
 {
     buf_reset(&engine->data);
+    buf_reset(&engine->response);
     buf_reset(&engine->challenge);
     buf_reset(&engine->answer.listing);
     free(engine->answer.window);
@@ -62,54 +64,11 @@ engine_free(struct engine *engine)
     free(engine);
 }
 
-static int
-set_text(char **text, const char *value)
-{
-    size_t size = strlen(value) + 1;
-    char *copy;
-
-    if (size > ENGINE_WORDS_MAX)
-        return STATUS_INVALID;
-    copy = malloc(size);
-    if (copy == NULL)
-        return STATUS_NO_MEMORY;
-    memcpy(copy, value, size);
-    free(*text);
-    *text = copy;
-    return STATUS_OK;
-}
-
-int
-engine_set_mechanisms(struct engine *engine, const char *names)
-{
-    return set_text(&engine->mechanisms, names);
-}
-
-int
-engine_set_banner(struct engine *engine, const char *banner)
-{
-    return set_text(&engine->banner, banner);
-}
-
 void
 engine_set_tls(struct engine *engine, bool possible, bool active)
 {
     engine->tls_possible = possible;
     engine->tls_active = active;
-}
-
-bool
-engine_has_word(const char *words, const char *word, size_t len)
-{
-    while (len > 0 && *words != '\0') {
-        size_t here = strcspn(words, " ");
-
-        if (here == len && memcmp(words, word, len) == 0)
-            return true;
-        words += here;
-        words += strspn(words, " ");
-    }
-    return false;
 }
 
 /* ---- output ---- */
@@ -181,6 +140,18 @@ engine_greet(struct engine *engine)
 }
 
 void
+engine_await_response(struct engine *engine)
+{
+    engine->state = IN_RESPONSE;
+}
+
+void
+engine_await_command(struct engine *engine)
+{
+    engine->state = IN_AUTH;
+}
+
+void
 engine_log_in(struct engine *engine)
 {
     engine->state = IN_TRANS;
@@ -237,21 +208,23 @@ exchange_ended(struct engine *engine, int64_t result)
     (void)result;
 }
 
-/* The host owes an exchange from CONTINUE until it came to its end. */
+/* From CONTINUE until its result the exchange is to be ended. */
 static void
 follow_exchange(struct engine *engine, int64_t result)
 {
-    if (engine->request.need == ENGINE_START)
-        engine->exchange_open = result == STATUS_CONTINUE;
-    else if (engine->request.need == ENGINE_STEP
-             && (result == STATUS_OK || result == STATUS_TAKEN))
-        engine->exchange_open = false;
+    enum engine_need need = engine->request.need;
+
+    if (need == ENGINE_START || need == ENGINE_STEP)
+        engine->exchange_open =
+            result == STATUS_CONTINUE
+            || (need == ENGINE_STEP && engine->settings.kpop
+                && (result == STATUS_TEMP || result == STATUS_NO_MEMORY));
 }
 
 static void
 say_stop(struct engine *engine)
 {
-    if (engine->state == IN_AUTH)
+    if ((engine->state & (IN_AUTH | IN_RESPONSE)) != 0)
         engine_reply(engine, "-ERR [SYS/TEMP] the server ends this session, "
                              "try again later");
     else if (engine->state == IN_TRANS)
@@ -310,7 +283,7 @@ engine_answer(struct engine *engine, int64_t result)
 bool
 engine_wants_input(const struct engine *engine)
 {
-    return (engine->state & (IN_HELLO | IN_AUTH | IN_TRANS)) != 0
+    return (engine->state & (IN_HELLO | IN_AUTH | IN_RESPONSE | IN_TRANS)) != 0
            && !is_busy(engine) && !engine->input_ended
            && buf_len(&engine->out) <= ENGINE_OUTPUT_HIGH;
 }
@@ -350,6 +323,8 @@ engine_input(struct engine *engine, const uint8_t *data, size_t len)
         engine->heard = true;
         if (engine->state == IN_HELLO)
             used += hello_feed(engine, data + used, len - used);
+        else if (engine->state == IN_RESPONSE)
+            used += auth_feed(engine, data + used, len - used);
         else
             used += feed_line(engine, data + used, len - used);
         settle(engine);
@@ -411,7 +386,7 @@ engine_stop(struct engine *engine)
 void
 engine_abort(struct engine *engine)
 {
-    if ((engine->state & (IN_AUTH | IN_TRANS | IN_UPDATE)) != 0
+    if ((engine->state & (IN_AUTH | IN_RESPONSE | IN_TRANS | IN_UPDATE)) != 0
         && !engine->midway)
         engine_reply(engine, "-ERR [SYS/TEMP] the server cannot go on, "
                              "try again later");
@@ -425,6 +400,7 @@ engine_timer(const struct engine *engine)
     switch (engine->state) {
     case IN_NOTHING:
     case IN_AUTH:
+    case IN_RESPONSE:
         return ENGINE_TIMER_LOGIN;
     case IN_HELLO:
         return engine->heard ? ENGINE_TIMER_LOGIN : ENGINE_TIMER_FIRST;

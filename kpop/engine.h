@@ -37,6 +37,8 @@ enum {
     ENGINE_LINE_MAX = 255,           /* RFC 2449 section 4, with CRLF */
     ENGINE_REPLY_MAX = 512,          /* RFC 2449 section 4, with CRLF */
     ENGINE_SWALLOW_MAX = 65536,      /* of an overlong line; then it closes */
+    ENGINE_RESPONSE_MAX = 65536,     /* a line inside AUTH; PACs are large */
+    ENGINE_MECHANISM_MAX = 20,       /* RFC 4422 section 3.1 */
     ENGINE_AP_REQ_MAX = 128 * 1024,  /* tickets with a PAC reach 64 KiB */
     ENGINE_FETCH_SIZE = 16 * 1024,   /* one read of a message */
     ENGINE_OUTPUT_HIGH = 16 * 1024,  /* produce nothing above this */
@@ -60,7 +62,7 @@ struct engine_settings {
 enum engine_need {
     ENGINE_START,    /* exchange: mechanism, data/len (NULL = none came) */
     ENGINE_STEP,     /* exchange: data/len */
-    ENGINE_END,      /* exchange: over without success; answered at once */
+    ENGINE_END,      /* exchange: given up before its end; answered at once */
     ENGINE_REFUSE,   /* KPOP: put_challenge a KRB_ERROR of krb_code, text */
     ENGINE_OPEN,     /* user, requested, mechanism */
     ENGINE_LIST,     /* first, count */
@@ -117,6 +119,7 @@ void engine_free(struct engine *engine); /* NULL is allowed; wipes */
  * USER GSSAPI PLAIN"; copied.  Before engine_begin and again after STLS.
  */
 int engine_set_mechanisms(struct engine *engine, const char *names) MUST_USE;
+bool engine_has_mechanism(const struct engine *engine, const char *name);
 /* The APOP time-stamp "<...>" of the greeting; "" = none. */
 int engine_set_banner(struct engine *engine, const char *banner) MUST_USE;
 /* STLS can be done; TLS is on already. */
@@ -145,7 +148,9 @@ void engine_wrote(struct engine *engine, size_t len);
 /* The open request, or NULL; stays the same until engine_answer(). */
 const struct engine_request *engine_request(struct engine *engine);
 /*
- * Answers it: the result; for FETCH the octets read.  Facts come before, by
+ * Answers it: the result; for FETCH the octets read.  An exchange is over with
+ * any result but CONTINUE; on the kpop listener a STEP that answered TEMP or
+ * NO_MEMORY may come again.  Facts come before, by
  * engine_put_*; one that does not fit (too many, too long, forbidden octets,
  * not asked for) answers STATUS_INVALID and fails the request.
  */

@@ -241,7 +241,8 @@ see_ap_req(struct engine *engine)
     struct engine_request *request;
 
     request = engine_ask(engine, ENGINE_START, ap_req_answered);
-    request->mechanism = "KPOP";
+    memcpy(engine->login.mechanism, "KPOP", sizeof("KPOP"));
+    request->mechanism = engine->login.mechanism;
     request->data = buf_data(&engine->data);
     request->len = buf_len(&engine->data);
 }

@@ -24,7 +24,8 @@ enum state {
     IN_TRANS = 8,   /* TRANSACTION */
     IN_UPDATE = 16, /* COMMIT was asked for */
     IN_TAKEN = 32,  /* the host has the connection */
-    IN_CLOSING = 64 /* nothing more is said */
+    IN_CLOSING = 64, /* nothing more is said */
+    IN_RESPONSE = 128 /* AUTHORIZATION: a challenge is unanswered */
 };
 
 enum {
@@ -41,12 +42,15 @@ struct hello {
     bool bad_sendauth; /* answered only after both strings were read */
 };
 
-/* Where USER and PASS are. */
+/* Where a login is. */
 struct login {
     bool has_name;                 /* USER came, no PASS since */
     bool tried;                    /* KPOP: PASS failed for now, and with: */
     bool proved;                   /* the exchange said yes, OPEN did not */
-    char name[ENGINE_USER_MAX + 1];
+    bool is_final;                 /* AUTH: the last challenge is out */
+    const char *why;               /* AUTH: what an END is answered with */
+    char mechanism[ENGINE_MECHANISM_MAX + 1];
+    char name[ENGINE_USER_MAX + 1]; /* as the client wrote it */
     char tried_name[ENGINE_USER_MAX + 1];
     char user[ENGINE_USER_MAX + 1]; /* whom the exchange named */
 };
@@ -86,6 +90,7 @@ struct engine {
     struct buf out;
     struct line line;
     struct buf data;     /* secret: handshake, PLAIN message; request.data */
+    struct buf response; /* secret: a line of an AUTH exchange */
     struct hello hello;
     struct login login;
     struct drop drop;
@@ -104,7 +109,7 @@ struct engine {
     struct engine_counts counts;
 };
 
-/* ---- engine.c: the verbs ---- */
+/* ---- engine.c and words.c: the verbs ---- */
 
 /* One reply line; CRLF is added. */
 void engine_reply(struct engine *engine, const char *format, ...)
@@ -122,6 +127,9 @@ void engine_close(struct engine *engine, const char *reason);
 struct engine_request *engine_ask(struct engine *engine,
                                   enum engine_need need, answer_fn *answered);
 void engine_greet(struct engine *engine);    /* enters AUTHORIZATION */
+/* A line of the exchange is next; the next command again. */
+void engine_await_response(struct engine *engine);
+void engine_await_command(struct engine *engine);
 void engine_log_in(struct engine *engine);   /* enters TRANSACTION */
 void engine_update(struct engine *engine);   /* enters UPDATE */
 void engine_be_taken(struct engine *engine);
@@ -129,6 +137,8 @@ void engine_be_taken(struct engine *engine);
 void engine_answer_done(struct engine *engine);
 /* The word is one of the list's. */
 bool engine_has_word(const char *words, const char *word, size_t len);
+/* The first name at or behind `names` that AUTH takes; NULL: none. */
+const char *engine_sasl_name(const char *names, size_t *len_out);
 
 /* ---- hello.c ---- */
 
@@ -155,8 +165,22 @@ void cmd_run(struct engine *engine, const uint8_t *line, size_t len);
 
 void authz_user(struct engine *engine, const struct cmd_args *args);
 void authz_pass(struct engine *engine, const struct cmd_args *args);
+void authz_apop(struct engine *engine, const struct cmd_args *args);
 void authz_quit(struct engine *engine, const struct cmd_args *args);
 void authz_unavailable(struct engine *engine, const struct cmd_args *args);
+/* The exchange has ended with this result: OPEN, or the failure's words. */
+void authz_answered(struct engine *engine, int64_t result);
+void authz_open(struct engine *engine);
+/* Counts it; closes when there were too many. */
+void authz_attempt_failed(struct engine *engine, const char *text);
+/* Passwords are off because this connection has no TLS. */
+bool authz_wants_tls(const struct engine *engine);
+void authz_refuse_plaintext(struct engine *engine);
+
+/* ---- auth.c: AUTH ---- */
+
+void auth_run(struct engine *engine, const struct cmd_args *args);
+size_t auth_feed(struct engine *engine, const uint8_t *data, size_t len);
 
 /* ---- capa.c ---- */
 

@@ -25,31 +25,6 @@ session_begin(struct kpop_session *session, enum op_kind kind)
 
 /* ---- mechanisms ---- */
 
-/* What of the host's names the configuration lets through. */
-static void
-names_filter(const struct kpop_session *session, const char *names,
-             char *text, size_t size)
-{
-    char name[64];
-    size_t len = 0;
-    size_t n;
-
-    text[0] = '\0';
-    while ((names = text_word(names, &n)) != NULL) {
-        if (n < sizeof(name) && len + n + 2 <= size) {
-            memcpy(name, names, n);
-            name[n] = '\0';
-            if (config_allows(session->config, name, session->facts)) {
-                if (len > 0)
-                    text[len++] = ' ';
-                memcpy(text + len, name, n + 1);
-                len += n;
-            }
-        }
-        names += n;
-    }
-}
-
 /* A host that fails names nothing; but a lack of memory of ours must not look
  * like a host without passwords. */
 static int
@@ -65,7 +40,8 @@ names_ask(struct kpop_session *session, char *text, size_t size)
     op_returned(op, result == KPOP_PENDING ? KPOP_INVALID : result);
     result = op_take(op);
     if (result == KPOP_OK && session->names != NULL)
-        names_filter(session, session->names, text, size);
+        mechanisms_choose(session->plugin, session->config, session->facts,
+                          session->names, text, size);
     free(session->names);
     session->names = NULL;
     return result == KPOP_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_OK;
@@ -140,6 +116,8 @@ step_finish(struct kpop_session *session, int32_t result)
                                           outcome.challenge_size);
         if (status == STATUS_OK && result == KPOP_OK)
             status = engine_put_user(session->engine, outcome.user);
+        if (status == STATUS_OK && result == KPOP_OK)
+            session_keep_layer(session);
     }
     if (status != STATUS_OK && result >= 0)
         result = status == STATUS_NO_MEMORY ? KPOP_NO_MEMORY : KPOP_TEMP;
@@ -195,9 +173,14 @@ ask_exchange(struct kpop_session *session,
     const struct kpop_host *host = &session->plugin->host;
     struct kpop_op *op = &session->op;
 
-    if (request->need == ENGINE_START)
+    bool ours = session->exchange != NULL;
+
+    if (request->need == ENGINE_START) {
         session->exchange_is_kpop = strcmp(request->mechanism, "KPOP") == 0;
-    if (!plugin_forwards(session->plugin)) {
+        ours = config_runs(session->plugin, session->config,
+                           request->mechanism);
+    }
+    if (ours) {
         ask_own_exchange(session, request);
     } else if (request->need == ENGINE_START) {
         session_end_exchange(session);
@@ -338,6 +321,7 @@ answer_open(struct kpop_session *session, int32_t result)
         count(&session->plugin->counters.logins, 1);
     }
     engine_answer(session->engine, result);
+    session_begin_layer(session);
 }
 
 static void

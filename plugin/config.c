@@ -203,11 +203,40 @@ world_log(void *arg, unsigned level, const char *event, const char *text)
     log_write(arg, NULL, level, event, &line);
 }
 
-/*
- * The Kerberos side.  What needs the keytab is only checked where tickets are
- * verified: a host with exchange_* alone passes them on, and its process need
- * not be able to read the keytab.
- */
+bool
+config_runs(const struct kpop_plugin *plugin, const struct config *config,
+            const char *mechanism)
+{
+    return !plugin_forwards(plugin)
+           || (config->max_ssf > 0 && plugin->host.authorize != NULL
+               && strcmp(mechanism, "GSSAPI") == 0);
+}
+
+/* Who passes tickets on need not be able to read the keytab. */
+static bool
+needs_keytab(const struct kpop_plugin *plugin, const struct config *config)
+{
+    bool kpop = config->listen_kpop[0] != '\0' && !plugin_forwards(plugin);
+    bool gssapi = config->listen_pop3[0] != '\0'
+                  && text_has_word(config->mechanisms, "GSSAPI")
+                  && config_runs(plugin, config, "GSSAPI");
+
+    return plugin->host.authorize != NULL && (kpop || gssapi);
+}
+
+static void
+warn_no_tickets(const struct kpop_plugin *plugin, const char *why)
+{
+    struct log_line line;
+
+    log_start(&line, NULL);
+    log_text(&line, "problem", why);
+    log_text(&line, "hint", "GSSAPI is not offered; to be rid of this line, "
+             "mend it or leave GSSAPI out of mechanisms");
+    log_write(plugin, NULL, KPOP_LOG_WARNING, "config.keytab", &line);
+}
+
+/* The Kerberos side.  Without it KPOP can't be served, but POP3 can. */
 static int
 world_make(const struct kpop_plugin *plugin, struct config *config,
            char *error, size_t error_size)
@@ -227,11 +256,17 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
     int status;
 
     status = sasl_world_new(&sasl, &config->world, why, sizeof(why));
-    if (status == STATUS_OK && plugin->host.authorize != NULL
-        && config->listen_kpop[0] != '\0')
+    if (status == STATUS_OK && needs_keytab(plugin, config)) {
         status = sasl_world_ready(config->world, world_log,
                                   (void *)(uintptr_t)plugin, why,
                                   sizeof(why));
+        config->has_keytab = status == STATUS_OK;
+        if (status == STATUS_INVALID
+            && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
+            warn_no_tickets(plugin, why);
+            return STATUS_OK;
+        }
+    }
     if (status == STATUS_OK || status == STATUS_NO_MEMORY)
         return status;
     name = key_of_path(config, why);
@@ -261,9 +296,9 @@ config_warn(const struct kpop_plugin *plugin, const struct config *config)
     if (config->listen_pop3[0] != '\0'
         && strcmp(config->plaintext, "always") != 0) {
         (void)keyset_blame(&plugin->settings, "listen_pop3",
-                             "nobody can log in there unless the host does "
-                             "TLS itself, because plaintext is not "
-                             "`always'", text, sizeof(text));
+                             "nobody can log in by password there unless "
+                             "the host does TLS itself, because plaintext "
+                             "is not `always'", text, sizeof(text));
         log_start(&line, NULL);
         log_text(&line, "problem", text);
         log_write(plugin, NULL, KPOP_LOG_WARNING, "config.plaintext", &line);

@@ -91,6 +91,7 @@ struct config {
     char *kpop_versions;
     char *mechanisms;
     char *plaintext;
+    uint64_t max_ssf;       /* bits */
     uint64_t login_timeout; /* seconds */
     uint64_t idle_timeout;
     bool weak_enctypes;
@@ -99,6 +100,7 @@ struct config {
     struct listener *listeners;
     size_t listener_count;
     struct sasl_world *world;
+    bool has_keytab;       /* tickets can be verified in this process */
 };
 
 /*
@@ -116,6 +118,14 @@ void config_drop(struct config *config); /* NULL is allowed */
  */
 bool config_allows(const struct config *config, const char *mechanism,
                    const struct kpop_facts *facts);
+
+/*
+ * The module runs this mechanism itself.  It does so for a host without
+ * exchange_*; with them only GSSAPI with security layers, because the keys of
+ * a layer must be where the octets are.
+ */
+bool config_runs(const struct kpop_plugin *plugin,
+                 const struct config *config, const char *mechanism);
 
 /* ---- the ABI's functions ---- */
 

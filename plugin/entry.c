@@ -199,6 +199,7 @@ static const struct kpop_api api = {
     .exchange_step = kpop_exchange_step,
     .exchange_outcome = kpop_exchange_outcome,
     .exchange_free = kpop_exchange_free,
+    .exchange_names = kpop_exchange_names,
     .wire_octets = stuff_wire_octets,
     .serve = kpop_serve,
 };

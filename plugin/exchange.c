@@ -368,6 +368,9 @@ exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
     exchange->peer.session_id = exchange->facts->session_id;
     exchange->peer.log = mech_log;
     exchange->peer.log_arg = exchange;
+    /* A layer is of use only to who moves the octets. */
+    if (exchange->op != &exchange->own)
+        exchange->peer.max_ssf = (unsigned)exchange->config->max_ssf;
     return KPOP_OK;
 }
 
@@ -393,6 +396,14 @@ exchange_new(struct kpop_plugin *plugin, struct config *config,
     else
         exchange_destroy(exchange);
     return result;
+}
+
+bool
+exchange_take_layer(struct kpop_exchange *exchange,
+                    struct mech_layer *layer_out)
+{
+    return exchange->mech->layer != NULL && exchange->peer.max_ssf > 0
+           && exchange->mech->layer(exchange->state, layer_out) == STATUS_OK;
 }
 
 int32_t

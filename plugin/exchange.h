@@ -9,6 +9,7 @@
 #ifndef KPOP_PLUGIN_EXCHANGE_H
 #define KPOP_PLUGIN_EXCHANGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,7 @@
 
 struct config;
 struct mech;
+struct mech_layer;
 
 typedef void exchange_complete_fn(void *arg, int32_t result);
 
@@ -31,6 +33,16 @@ const struct mech *mechanism_find(const struct kpop_plugin *plugin,
 void exchange_names(const struct kpop_plugin *plugin,
                     const struct config *config,
                     const struct kpop_facts *facts, char *text, size_t size);
+/* The same for a host with exchange_*, which gave these names. */
+void mechanisms_choose(const struct kpop_plugin *plugin,
+                       const struct config *config,
+                       const struct kpop_facts *facts, const char *names,
+                       char *text, size_t size);
+
+/* The ABI's exchange_names. */
+int32_t kpop_exchange_names(struct kpop_plugin *plugin,
+                            const struct kpop_facts *facts, char *text,
+                            size_t text_size);
 
 /*
  * As the ABI's exchange_new, for a session: with its configuration and its
@@ -41,6 +53,11 @@ int32_t exchange_new(struct kpop_plugin *plugin, struct config *config,
                      const struct kpop_facts *facts, struct kpop_op *op,
                      const char *mechanism,
                      struct kpop_exchange **exchange_out);
+
+/* After KPOP_OK of an exchange with a session's op: the security layer, which
+ * is the caller's then; false when there is none. */
+bool exchange_take_layer(struct kpop_exchange *exchange,
+                         struct mech_layer *layer_out);
 
 int32_t kpop_exchange_new(struct kpop_plugin *plugin,
                           const struct kpop_facts *facts, void *conn,

@@ -43,11 +43,15 @@ const struct config_key config_keys[] = {
         "A file with lines of a principal and its mailbox; asked first."),
     KEY(KPOP_KEY_LIST, 0, 0, kpop_versions, "KPOPV1.0", "",
         "Application versions that KPOP clients may name."),
-    KEY(KPOP_KEY_LIST, 0, 0, mechanisms, "USER", "USER",
-        "Ways to log in on the POP3 listeners."),
+    KEY(KPOP_KEY_LIST, 0, 0, mechanisms, "GSSAPI PLAIN USER",
+        "GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-512 "
+        "SCRAM-SHA-1",
+        "Ways to log in on the POP3 listeners, as far as they can work."),
     KEY(KPOP_KEY_CHOICE, 0, 0, plaintext, "tls", "tls always never",
         "When passwords may be sent in the clear: inside TLS, always or "
         "never."),
+    KEY(KPOP_KEY_NUMBER, 0, 256, max_ssf, "0", "",
+        "Strongest SASL security layer in bits; 0 leaves secrecy to TLS."),
     KEY(KPOP_KEY_SECONDS, 1, 3600, login_timeout, "60", "",
         "Seconds from connect to login."),
     KEY(KPOP_KEY_SECONDS, 1, 86400, idle_timeout, "600", "",

@@ -250,6 +250,10 @@ struct kpop_host {
      * Optional, all four or none: authentication happens elsewhere (another
      * process, the suite's own service).  They replace the three above.
      *
+     * A host may have both.  `authorize` is asked then when the module runs
+     * GSSAPI itself: with max_ssf above 0, because the keys of a security
+     * layer must be where the octets are.
+     *
      * exchange_mechanisms: put_mechanisms(op, "KPOP USER GSSAPI PLAIN"), what
      * works for these facts; must not answer KPOP_PENDING.  "KPOP" is the
      * Kerberos handshake of the kpop listener, "USER" is USER and PASS, all
@@ -521,6 +525,13 @@ struct kpop_api {
                              struct kpop_outcome *outcome_out);
     /* NULL is allowed; a pending step then completes into nothing. */
     void (*exchange_free)(struct kpop_exchange *exchange);
+    /* What put_mechanisms() is to say for these facts: the names that the
+     * configuration allows, the host's callbacks carry and, for Kerberos, the
+     * keytab has keys for; "" = none.  Up to 256 octets with the NUL.
+     * KPOP_OK, KPOP_INVALID (not ready, bad facts, text too small). */
+    int32_t (*exchange_names)(struct kpop_plugin *plugin,
+                              const struct kpop_facts *facts, char *text,
+                              size_t text_size);
 
     /* ---- helpers ---- */
 

@@ -17,6 +17,7 @@
 #include "plugin/internal.h"
 #include "plugin/log.h"
 #include "plugin/text.h"
+#include "sasl/digest.h"
 
 enum { CREDENTIAL_MAX = 65536 };
 
@@ -103,29 +104,6 @@ session_is_busy(const struct kpop_session *session)
     return op_is_open(&session->op) || session->step != OP_FREE;
 }
 
-/*
- * Input to the engine.  TLS and, after login, the SASL layer will stand here:
- * stages between the octets of the host and those of the engine.
- */
-static bool
-session_feed(struct kpop_session *session)
-{
-    size_t len = buf_len(&session->inbox);
-    size_t used;
-
-    if (len > 0) {
-        used = engine_input(session->engine, buf_data(&session->inbox), len);
-        buf_consume(&session->inbox, used);
-        return used > 0;
-    }
-    if (session->ended && !session->end_is_told) {
-        session->end_is_told = true;
-        engine_input_end(session->engine);
-        return true;
-    }
-    return false;
-}
-
 /* One thing that can be done now; false when there is none. */
 static bool
 session_turn(struct kpop_session *session)
@@ -140,6 +118,8 @@ session_turn(struct kpop_session *session)
         session_step_answer(session);
         return true;
     }
+    if (session_wrap(session))
+        return true;
     if (session_is_busy(session) || session->waits_for_tls
         || session->gave_up)
         return false;
@@ -221,6 +201,7 @@ session_free(struct kpop_session *session)
 {
     kpop_exchange_free(session->exchange);
     engine_free(session->engine);
+    session_free_layer(session);
     buf_reset(&session->inbox);
     buf_reset(&session->credential);
     config_drop(session->config);
@@ -320,6 +301,22 @@ session_fill(struct kpop_session *session)
     return STATUS_OK;
 }
 
+/* Clients that see a time-stamp try APOP and nothing else, so there is one
+ * only where APOP works. */
+static int
+session_set_banner(struct kpop_session *session)
+{
+    char stamp[DIGEST_STAMP_MAX];
+    int status;
+
+    if (!engine_has_mechanism(session->engine, "APOP"))
+        return STATUS_OK;
+    status = digest_stamp(session->config->hostname, stamp);
+    if (status == STATUS_OK)
+        status = engine_set_banner(session->engine, stamp);
+    return status;
+}
+
 static void
 log_begin(const struct kpop_session *session)
 {
@@ -373,6 +370,8 @@ kpop_session_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
         session->fresh = true;
         session->running = true; /* the host can't know it yet */
         status = session_set_mechanisms(session);
+        if (status == KPOP_OK)
+            status = session_set_banner(session);
         session->running = false;
     }
     if (status != KPOP_OK) {

@@ -14,8 +14,10 @@
 #include "kpop/engine.h"
 #include "plugin/kpop_plugin.h"
 #include "plugin/op.h"
+#include "sasl/layer.h"
 
 struct config;
+struct layer;
 
 struct kpop_session {
     struct kpop_op op;           /* the question to the host */
@@ -29,6 +31,8 @@ struct kpop_session {
     struct kpop_open what;       /* lent to open() */
     struct buf credential;       /* put_credential, until open() is done */
     void *box;                   /* the host's, when box_is_open */
+    struct mech_layer codec;     /* negotiated, begins behind +OK: free set */
+    struct layer *layer;         /* NULL: octets are sent as they are */
     struct kpop_exchange *exchange; /* ours, when the host has none */
     enum op_stage step;          /* of that exchange: FREE, KEPT, ANSWERED */
     int32_t step_result;
@@ -72,6 +76,21 @@ int session_set_mechanisms(struct kpop_session *session) MUST_USE;
 /* exchange_end and close, when they are due. */
 void session_end_exchange(struct kpop_session *session);
 void session_close_box(struct kpop_session *session);
+
+/* ---- stage.c: between the octets of the host and the engine's ---- */
+
+/* The exchange has succeeded: its layer, if there is one, waits for +OK. */
+void session_keep_layer(struct kpop_session *session);
+/* OPEN was answered: the layer begins, or is of no use. */
+void session_begin_layer(struct kpop_session *session);
+/* Moves octets in or out; false when there was nothing to do. */
+bool session_feed(struct kpop_session *session);
+bool session_wrap(struct kpop_session *session);
+/* Octets for the client; how many of them it got. */
+size_t session_output(const struct kpop_session *session,
+                      const uint8_t **data_out);
+void session_wrote(struct kpop_session *session, size_t len);
+void session_free_layer(struct kpop_session *session);
 
 /* ---- session.c ---- */
 

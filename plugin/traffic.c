@@ -86,7 +86,7 @@ kpop_output(struct kpop_session *session, const void **data_out)
     size_t len = 0;
 
     if (!session->gave_up)
-        len = engine_output(session->engine, &data);
+        len = session_output(session, &data);
     *data_out = data;
     return len;
 }
@@ -105,7 +105,7 @@ kpop_wrote(struct kpop_session *session, size_t n)
     count(&session->plugin->counters.octets_out, n);
     session->fresh = false;
     session->stale = true;
-    engine_wrote(session->engine, n);
+    session_wrote(session, n);
     session_run(session);
     session_settle(session);
 }
@@ -161,7 +161,7 @@ session_due(const struct kpop_session *session)
     if (session->gave_up || engine_is_taken(session->engine))
         return UINT64_MAX;
     if (engine_is_closing(session->engine) && !busy)
-        return engine_output(session->engine, &data) == 0
+        return session_output(session, &data) == 0
                    ? UINT64_MAX
                    : session->active + LINGER_MS;
     switch (engine_timer(session->engine)) {
@@ -214,7 +214,7 @@ kpop_tick(struct kpop_session *session, uint64_t now)
         session_give_up(session, NULL);
     } else {
         /* Who does not take what is there won't read a farewell either. */
-        if (engine_output(session->engine, &data) > 0)
+        if (session_output(session, &data) > 0)
             session_give_up(session, "timeout");
         engine_timeout(session->engine);
     }

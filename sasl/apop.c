@@ -44,5 +44,9 @@ apop_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
 }
 
 const struct mech mech_apop = {
-    "APOP", apop_start, apop_step, shared_resume, shared_free,
+    .name = "APOP",
+    .start = apop_start,
+    .step = apop_step,
+    .resume = shared_resume,
+    .free = shared_free,
 };

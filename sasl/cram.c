@@ -4,9 +4,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "sasl/shared.h"
 #include "sasl/world.h"
@@ -22,13 +20,9 @@ cram_start(struct sasl_world *world, const struct mech_peer *peer,
 static int
 challenge(struct shared *shared, struct buf *out)
 {
-    char random[DIGEST_HEX + 1];
-
-    if (digest_random(random) != STATUS_OK)
+    if (digest_stamp(shared->world->settings.hostname, shared->challenge)
+        != STATUS_OK)
         return STATUS_TEMP;
-    (void)snprintf(shared->challenge, sizeof(shared->challenge),
-                   "<%s.%lld@%.255s>", random, (long long)time(NULL),
-                   shared->world->settings.hostname);
     buf_append_str(out, shared->challenge);
     return STATUS_CONTINUE;
 }
@@ -56,5 +50,9 @@ cram_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
 }
 
 const struct mech mech_cram = {
-    "CRAM-MD5", cram_start, cram_step, shared_resume, shared_free,
+    .name = "CRAM-MD5",
+    .start = cram_start,
+    .step = cram_step,
+    .resume = shared_resume,
+    .free = shared_free,
 };

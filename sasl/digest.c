@@ -9,8 +9,10 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 enum { MD5_OCTETS = 16 };
 
@@ -85,13 +87,20 @@ digest_same(const char *a, const char *b)
 }
 
 int
-digest_random(char hex_out[DIGEST_HEX + 1])
+digest_stamp(const char *hostname, char stamp_out[DIGEST_STAMP_MAX])
 {
     uint8_t octets[MD5_OCTETS];
+    char hex[DIGEST_HEX + 1];
 
     /* So few octets come at once, or not at all. */
     if (getrandom(octets, sizeof(octets), 0) != (ssize_t)sizeof(octets))
         return STATUS_TEMP;
-    to_hex(octets, hex_out);
+    to_hex(octets, hex);
+    (void)snprintf(stamp_out, DIGEST_STAMP_MAX, "<%s.%lld@%.255s>", hex,
+                   (long long)time(NULL), hostname);
+    /* mpop takes only [A-Za-z0-9._+/@-]; an IPv6 address has more. */
+    for (char *p = stamp_out; *p != '\0'; p++)
+        if (*p == ':')
+            *p = '.';
     return STATUS_OK;
 }

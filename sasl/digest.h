@@ -35,7 +35,14 @@ bool digest_is_hex(const uint8_t *data, size_t len);
 /* Of two digests of DIGEST_HEX octets, in constant time. */
 bool digest_same(const char *a, const char *b);
 
-/* 128 bits from the kernel as DIGEST_HEX digits; STATUS_OK, STATUS_TEMP. */
-int digest_random(char hex_out[DIGEST_HEX + 1]) MUST_USE;
+enum { DIGEST_STAMP_MAX = 320 }; /* of octets, with its NUL */
+
+/*
+ * A time-stamp that nobody can foresee, "<128 random bits.seconds@hostname>"
+ * (RFC 1939 section 7, RFC 2195 section 2): hostname has up to 255 octets of
+ * [A-Za-z0-9.-].  STATUS_OK; STATUS_TEMP when the kernel has no random bits.
+ */
+int digest_stamp(const char *hostname,
+                 char stamp_out[DIGEST_STAMP_MAX]) MUST_USE;
 
 #endif

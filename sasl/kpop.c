@@ -153,5 +153,9 @@ kpop_free(void *state)
 }
 
 const struct mech mech_kpop = {
-    "KPOP", kpop_start, kpop_step, kpop_resume, kpop_free,
+    .name = "KPOP",
+    .start = kpop_start,
+    .step = kpop_step,
+    .resume = kpop_resume,
+    .free = kpop_free,
 };

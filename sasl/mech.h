@@ -18,6 +18,7 @@
 
 #include "kpop/buf.h"
 #include "kpop/status.h"
+#include "sasl/layer.h"
 
 /* Writes one log line: level as in the ABI (0 error .. 3 debug), a stable
  * event id and "key=value ..." without line ends or secrets. */
@@ -46,6 +47,7 @@ struct mech_peer {
     const char *session_id;
     mech_log_fn *log;
     void *log_arg;
+    unsigned max_ssf; /* strongest security layer allowed; 0 = none */
 };
 
 enum mech_need { MECH_PASSWORD, MECH_SECRET, MECH_AUTHORIZE };
@@ -79,6 +81,12 @@ struct mech {
     int (*resume)(void *state, int result, const uint8_t *secret,
                   size_t secret_len, struct buf *out, struct mech_ask *ask);
     void (*free)(void *state); /* NULL is allowed; wipes */
+    /*
+     * After STATUS_OK, at most once: the security layer, which is the
+     * caller's then and outlives the state.  STATUS_OK; STATUS_GONE: the
+     * client chose none.  NULL: the mechanism has no layers.
+     */
+    int (*layer)(void *state, struct mech_layer *layer_out);
 };
 
 /* By name, any case; NULL when there is none. */

@@ -163,5 +163,9 @@ plain_free(void *state)
 }
 
 const struct mech mech_plain = {
-    "PLAIN", plain_start, plain_step, plain_resume, plain_free,
+    .name = "PLAIN",
+    .start = plain_start,
+    .step = plain_step,
+    .resume = plain_resume,
+    .free = plain_free,
 };

@@ -89,7 +89,8 @@ static const struct member members[] = {
     AT(kpop_api, put_policy), AT(kpop_api, put_msg),
     AT(kpop_api, put_envelope), AT(kpop_api, exchange_new),
     AT(kpop_api, exchange_step), AT(kpop_api, exchange_outcome),
-    AT(kpop_api, exchange_free), AT(kpop_api, wire_octets),
+    AT(kpop_api, exchange_free), AT(kpop_api, exchange_names),
+    AT(kpop_api, wire_octets),
     AT(kpop_api, serve),
 };
 

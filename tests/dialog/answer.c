@@ -82,7 +82,7 @@ answer_step(struct question *q)
     struct user *user = find_user(q->conn->host, q->data, q->size);
 
     if (!q->conn->kpop)
-        return KPOP_AUTH;
+        return exchange_answer(q);
     return user != NULL ? accept_user(q, user) : KPOP_DENIED;
 }
 
@@ -101,8 +101,11 @@ static int32_t
 answer_authorize(struct question *q)
 {
     const char *name = q->identity->authcid;
+    const char *requested = q->identity->requested;
     struct user *user = find_user(q->conn->host, name, strlen(name));
 
+    if (requested[0] != '\0' && strcmp(requested, name) != 0)
+        return KPOP_DENIED;
     return user != NULL ? accept_user(q, user) : KPOP_DENIED;
 }
 
@@ -305,6 +308,8 @@ host_answer(struct question *q)
             fault->result = 0;
         return result < LIE_SHORT ? result : answer_with_lie(q, result);
     }
+    if (q->kind == ASK_START && exchange_knows(q->conn->host, q->text))
+        return exchange_answer(q);
     if (q->kind == ASK_START && strcmp(q->text, "PLAIN") == 0)
         return answer_plain(q);
     return answers[q->kind](q);

@@ -175,6 +175,7 @@ on_start(void *conn, struct kpop_op *op, const struct kpop_facts *facts,
     if (c->in_exchange)
         host_fail(c->host, "exchange_start inside an exchange");
     c->kpop = false;
+    (void)snprintf(c->mechanism, sizeof(c->mechanism), "%s", mechanism);
     return ask(&q);
 }
 

@@ -72,6 +72,16 @@ struct user {
     int32_t result;
 };
 
+/* `exchange`: what a mechanism answers to an octet string. */
+struct exchange_row {
+    char *mechanism;
+    bool none;          /* nothing came with AUTH */
+    struct blob in;
+    int32_t result;
+    char *user;         /* with ok */
+    struct blob out;    /* the challenge */
+};
+
 struct fault {
     int32_t result;   /* 0 = none */
     bool once;
@@ -96,6 +106,7 @@ struct conn {
     bool is_asked;     /* asked is open */
     bool in_exchange;
     bool kpop;         /* the exchange is KPOP's */
+    char mechanism[24]; /* of the exchange */
     struct box *box;
 };
 
@@ -110,6 +121,8 @@ struct host {
     size_t message_count;
     struct user *users;
     size_t user_count;
+    struct exchange_row *rows;
+    size_t row_count;
     struct fault faults[ASK_KINDS];
     char mechanisms[128];
     bool total_unknown;
@@ -139,6 +152,13 @@ void host_free(struct host *host);
 bool host_directive(struct host *host, const char *line);
 /* The callbacks, with exchange_* or with verify_password and authorize. */
 void host_table(struct kpop_host *table, bool exchange);
+/* exchange.c: `exchange ...`, its answers, its end. */
+bool exchange_add(struct host *host, const char *text);
+bool exchange_knows(const struct host *host, const char *mechanism);
+int32_t exchange_answer(struct question *question);
+void exchange_free(struct host *host);
+/* A result by its word. */
+bool host_find_result(const char *word, int32_t *out);
 /* answer.c: the result of a question, facts put; the box of an open. */
 int32_t host_answer(struct question *question);
 int32_t host_answer_open(struct question *question);

@@ -20,8 +20,8 @@ static const struct {
     { "perm", KPOP_PERM },       { "in-use", KPOP_IN_USE },
     { "delay", KPOP_DELAY },     { "gone", KPOP_GONE },
     { "invalid", KPOP_INVALID }, { "no-memory", KPOP_NO_MEMORY },
-    { "taken", KPOP_TAKEN },     { "short", LIE_SHORT },
-    { "long", LIE_LONG },
+    { "taken", KPOP_TAKEN },     { "continue", KPOP_CONTINUE },
+    { "short", LIE_SHORT },      { "long", LIE_LONG },
 };
 
 static const char *const faulty[ASK_KINDS] = {
@@ -58,13 +58,14 @@ host_free(struct host *host)
         free(host->users[i].name);
         free(host->users[i].password);
     }
+    exchange_free(host);
     free(host->messages);
     free(host->users);
     blob_free(&host->log);
 }
 
-static bool
-find_result(const char *word, int32_t *out)
+bool
+host_find_result(const char *word, int32_t *out)
 {
     size_t i;
 
@@ -178,7 +179,7 @@ add_user(struct host *host, const char *text)
     user->password = xstrdup((const char *)password.data);
     blob_free(&password);
     if (last[1] == ' ')
-        ok = ok && find_result(last + 2, &user->result);
+        ok = ok && host_find_result(last + 2, &user->result);
     return ok;
 }
 
@@ -208,7 +209,7 @@ add_fault(struct host *host, const char *text)
     char *kind = strtok_r(copy, " ", &rest);
     char *result = strtok_r(NULL, " ", &rest);
     bool ok = kind != NULL && result != NULL &&
-              find_result(result, &fault.result);
+              host_find_result(result, &fault.result);
     char *word;
     size_t i;
 
@@ -248,6 +249,8 @@ host_directive(struct host *host, const char *line)
         return add_user(host, line + 5);
     if (strncmp(line, "fault ", 6) == 0)
         return add_fault(host, line + 6);
+    if (strncmp(line, "exchange ", 9) == 0)
+        return exchange_add(host, line + 9);
     if (strncmp(line, "mechanisms ", 11) == 0)
         return snprintf(host->mechanisms, sizeof(host->mechanisms), "%s",
                         line + 11) > 0;

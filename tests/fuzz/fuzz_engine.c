@@ -45,15 +45,28 @@ answer_fetch(const struct engine_request *request)
     return (int64_t)len;
 }
 
+/* PLAIN and APOP end at once, SCRAM has final data, the others go on. */
+static int64_t
+start(struct engine *engine, const struct engine_request *request)
+{
+    if (request->len > 0 && request->data == NULL)
+        abort();
+    if (strcmp(request->mechanism, "PLAIN") != 0
+        && strcmp(request->mechanism, "APOP") != 0)
+        (void)engine_put_challenge(engine, "challenge", 9);
+    if (strcmp(request->mechanism, "KPOP") == 0
+        || strcmp(request->mechanism, "CRAM-MD5") == 0
+        || strcmp(request->mechanism, "GSSAPI") == 0)
+        return STATUS_CONTINUE;
+    return engine_put_user(engine, "alice");
+}
+
 static int64_t
 result_of(struct engine *engine, const struct engine_request *request)
 {
     switch (request->need) {
     case ENGINE_START:
-        if (strcmp(request->mechanism, "KPOP") != 0)
-            return engine_put_user(engine, "alice");
-        (void)engine_put_challenge(engine, "ap-rep", 6);
-        return STATUS_CONTINUE;
+        return start(engine, request);
     case ENGINE_STEP:
         /* A name that ends in x is refused, one in y may try again. */
         if (request->len > 0 && request->data[request->len - 1] == 'x')
@@ -116,8 +129,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     engine = engine_new(&settings);
     if (engine == NULL)
         return 0;
-    if (engine_set_mechanisms(engine, (data[0] & 4) ? "KPOP USER" : "KPOP")
-        != STATUS_OK)
+    if (engine_set_mechanisms(engine,
+                              (data[0] & 4) ? "KPOP USER APOP GSSAPI PLAIN "
+                                              "CRAM-MD5 SCRAM-SHA-256"
+                                            : "KPOP")
+            != STATUS_OK
+        || engine_set_banner(engine, "<1@h>") != STATUS_OK)
         abort();
     engine_begin(engine);
     settle(engine);

@@ -76,7 +76,8 @@ mechanisms(void *conn, struct kpop_op *op, const struct kpop_facts *facts)
 {
     (void)conn;
     (void)facts;
-    return api->put_mechanisms(op, "KPOP USER");
+    return api->put_mechanisms(op, "KPOP USER PLAIN CRAM-MD5 GSSAPI "
+                                   "SCRAM-SHA-256 APOP");
 }
 
 static int32_t
@@ -84,8 +85,8 @@ exchange(struct host *host, struct kpop_op *op, const struct kpop_facts *facts,
          int is_start)
 {
     int kpop = strcmp(facts->service, "kpop") == 0;
-    int32_t result = any_result(host, kpop && is_start ? KPOP_CONTINUE
-                                                       : KPOP_OK);
+    int goes_on = is_start && (kpop || (decide(host) & 1) != 0);
+    int32_t result = any_result(host, goes_on ? KPOP_CONTINUE : KPOP_OK);
 
     if (result == KPOP_OK)
         (void)api->put_user(op, "alice");
@@ -222,6 +223,9 @@ set_up(void)
     expect(kpop_plugin_entry(KPOP_ABI_MAJOR, &table, NULL, &plugin, &api,
                              error, sizeof(error)) == KPOP_OK, error);
     expect(api->set(plugin, "hostname", "fuzz.example.org", error,
+                    sizeof(error)) == KPOP_OK, error);
+    expect(api->set(plugin, "mechanisms",
+                    "USER PLAIN CRAM-MD5 GSSAPI SCRAM-SHA-256 APOP", error,
                     sizeof(error)) == KPOP_OK, error);
     expect(api->set(plugin, "plaintext", "always", error, sizeof(error))
                == KPOP_OK, error);

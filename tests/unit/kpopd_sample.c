@@ -100,8 +100,10 @@ check_key_line(const char *line, char *comment)
                    key->default_value);
     CHECK_STR(line, want);
     (void)snprintf(want, sizeof(want), "%s%s%s", key->help,
-                   key->kind == KPOP_KEY_CHOICE ? " One of: " : "",
-                   key->kind == KPOP_KEY_CHOICE ? key->choices : "");
+                   key->choices[0] == '\0' ? ""
+                   : key->kind == KPOP_KEY_CHOICE ? " One of: "
+                                                  : " Any of: ",
+                   key->choices);
     squeeze(comment);
     CHECK_STR(comment, want);
 }

@@ -28,6 +28,8 @@ struct peer {
     struct engine *engine;
 
     /* the host */
+    const char *mechanisms;  /* NULL = as the listener needs them */
+    const char *banner;      /* NULL = none */
     const char *user;        /* put_user */
     const char *challenge;   /* of START and STEP; NULL = none */
     const char *krb_error;   /* of REFUSE; NULL = it fails */
@@ -47,6 +49,8 @@ struct peer {
     bool stalls;             /* reads nothing */
     char *seen;              /* what it got */
     size_t seen_len;
+    char data[600];          /* of the last START */
+    size_t data_len;
     char asked[65536];       /* "OPEN alice;..." */
 };
 
@@ -148,7 +152,16 @@ peer_answer(struct peer *peer, const struct engine_request *request)
 
     switch (request->need) {
     case ENGINE_START:
-        peer_note(peer, "START %s %zu;", request->mechanism, request->len);
+        if (request->data == NULL)
+            peer_note(peer, "START %s none;", request->mechanism);
+        else
+            peer_note(peer, "START %s %zu;", request->mechanism,
+                      request->len);
+        peer->data_len = request->len < sizeof(peer->data)
+                             ? request->len
+                             : sizeof(peer->data);
+        if (peer->data_len > 0)
+            memcpy(peer->data, request->data, peer->data_len);
         return peer_exchange(peer, peer->start);
     case ENGINE_STEP:
         peer_note(peer, "STEP %.*s;", (int)request->len,
@@ -269,9 +282,11 @@ peer_begin(struct peer *peer)
 {
     peer->engine = engine_new(&peer->settings);
     CHECK(peer->engine != NULL);
-    CHECK_INT(engine_set_mechanisms(peer->engine,
-                                    peer->settings.kpop ? "KPOP" : "USER"),
-              0);
+    if (peer->mechanisms == NULL)
+        peer->mechanisms = peer->settings.kpop ? "KPOP" : "USER";
+    CHECK_INT(engine_set_mechanisms(peer->engine, peer->mechanisms), 0);
+    if (peer->banner != NULL)
+        CHECK_INT(engine_set_banner(peer->engine, peer->banner), 0);
     engine_begin(peer->engine);
     peer_run(peer);
 }

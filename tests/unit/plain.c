@@ -19,7 +19,7 @@ no_log(void *arg, unsigned level, const char *event, const char *line)
     (void)line;
 }
 
-static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL };
+static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL, 0 };
 
 struct talk {
     const struct mech *mech;

@@ -32,7 +32,7 @@ no_log(void *arg, unsigned level, const char *event, const char *line)
     (void)line;
 }
 
-static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL };
+static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL, 0 };
 
 struct talk {
     const struct mech *mech;
@@ -243,6 +243,31 @@ result_of(const char *digest, int result, const char *secret)
     return status;
 }
 
+TEST(r39_48_time_stamps_differ_and_have_a_safe_alphabet)
+{
+    char one[DIGEST_STAMP_MAX], two[DIGEST_STAMP_MAX];
+
+    CHECK_INT(digest_stamp("mail.example.org", one), STATUS_OK);
+    CHECK_INT(digest_stamp("mail.example.org", two), STATUS_OK);
+    CHECK(strncmp(one, two, 1 + DIGEST_HEX) != 0);
+    CHECK_INT(strspn(one + 1, "abcdefghijklmnopqrstuvwxyz0123456789.@"),
+              strlen(one) - 2);
+    CHECK_STR(strchr(one, '@'), "@mail.example.org>");
+    /* mpop refuses colons. */
+    CHECK_INT(digest_stamp("::1", one), STATUS_OK);
+    CHECK_STR(strchr(one, '@'), "@..1>");
+}
+
+TEST(r39_48_longest_host_name_fits_a_time_stamp)
+{
+    char host[300], stamp[DIGEST_STAMP_MAX];
+
+    memset(host, 'h', sizeof(host) - 1);
+    host[sizeof(host) - 1] = '\0';
+    CHECK_INT(digest_stamp(host, stamp), STATUS_OK);
+    CHECK_INT(strlen(strchr(stamp, '@')), 255 + 2);
+}
+
 TEST(only_the_right_secret_goes_on)
 {
     char hex[DIGEST_HEX + 1];
@@ -281,5 +306,7 @@ TEST_MAIN("shared",
           T(c4_a_challenge_never_repeats),
           T(c2_what_is_no_answer_is_refused),
           T(what_is_no_apop_message_is_refused),
+          T(r39_48_time_stamps_differ_and_have_a_safe_alphabet),
+          T(r39_48_longest_host_name_fits_a_time_stamp),
           T(only_the_right_secret_goes_on),
           T(the_dummy_secret_opens_nothing))
