@@ -20,9 +20,8 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth.h"
-#include "plugin/host/kpopd/passdb.h"
-#include "plugin/host/kpopd/secretdb.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum { CHECK_SECONDS = 60 };
@@ -132,7 +131,7 @@ make_replay_file(const struct setup *setup)
     int rc;
     int fd;
 
-    if (s->auth_user.name == NULL || !s->kpop_wanted)
+    if (s->auth_user.name == NULL || !s->tickets_wanted)
         return 0; /* the auth process makes it as ourselves */
     fd = open(s->replay_cache,
               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -155,7 +154,7 @@ prepare(const struct setup *setup, char *error, size_t error_size)
     if (make_directory(s->state_dir) != 0)
         return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
                           error, error_size);
-    if (!s->kpop_wanted)
+    if (!s->tickets_wanted)
         return 0;
     snprintf(parent, sizeof(parent), "%s", s->replay_cache);
     slash = strrchr(parent, '/');
@@ -177,20 +176,20 @@ check_logins(const struct setup *setup, char *error, size_t error_size)
 {
     const struct settings *s = &setup->settings;
     char why[SETUP_ERROR_MAX / 2];
-    struct passdb *db;
+    struct sources sources;
+    enum auth_pool pool;
+    const char *key;
+    int rc = 0;
 
     if (setup->api->ready(setup->logins, error, error_size) != KPOP_OK)
         return -1;
-    if (s->secret_file != NULL
-        && secretdb_check(s->secret_file, why, sizeof(why)) != 0)
-        return blame(setup, "secrets", why, error, error_size);
-    if (s->password_file == NULL)
-        return 0;
-    db = passdb_open(s->password_file, why, sizeof(why));
-    if (db == NULL)
-        return blame(setup, "passwords", why, error, error_size);
-    passdb_close(db);
-    return 0;
+    for (pool = POOL_KRB; pool < POOL_COUNT && rc == 0; pool++) {
+        if (!kpopd_settings_want_pool(s, pool))
+            continue;
+        rc = sources_open(&sources, s, pool, &key, why, sizeof(why));
+        sources_close(&sources);
+    }
+    return rc == 0 ? 0 : blame(setup, key, why, error, error_size);
 }
 
 /* With the rights of run_as: what comes before the first % must be there. */

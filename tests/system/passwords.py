@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+# passwords.py - where kpopd learns whether a password is right: PAM,
+# saslauthd, files; locked accounts; who may act for others; what one that
+# hangs does not stop.
+# TIME-LIMIT: 120
+#
+# SPDX-License-Identifier: MIT
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from harness import net, tap
+
+net.enter()
+
+from harness.maildir import Maildir  # noqa: E402 (inside the network)
+from harness.realm import ApReq, Realm  # noqa: E402
+from harness.server import AUTH_USER, Kpopd, check, own  # noqa: E402
+from harness.server import passwords  # noqa: E402
+from harness.wire import Kpop, Pop3  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-passwords-")
+realm = None
+pam_d = None
+counter = 0
+
+USERS = ("alice", "bob", "carol", "fred")
+
+
+@tap.helper
+def before():
+    global realm, pam_d
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    realm = Realm(os.path.join(scratch.name, "realm"))
+    if net.is_private():
+        pam_d = os.path.join(scratch.name, "pam.d")
+        os.mkdir(pam_d, 0o755)
+        subprocess.run(["mount", "--bind", pam_d, "/etc/pam.d"], check=True)
+
+
+@tap.helper
+def after():
+    if realm:
+        realm.stop()
+    if pam_d:
+        subprocess.run(["umount", "/etc/pam.d"], check=True)
+    scratch.cleanup()
+
+
+@tap.helper
+def place():
+    global counter
+    counter += 1
+    return os.path.join(scratch.name, f"kpopd{counter}")
+
+
+def kpopd(**keys):
+    """A server with a maildir for each user."""
+    keys.setdefault("plaintext", "always")
+    keys.setdefault("listen_pop3", f"{net.address()}:0")
+    keys.setdefault("listen_kpop", "")
+    server = Kpopd(place(), realm, start=False, **keys)
+    for user in USERS:
+        Maildir(server, user).fill(1)
+    return server
+
+
+def service(name, *lines):
+    """A service of PAM; returns the value for `passwords`."""
+    if not pam_d:
+        raise tap.Skip("no mounts here, so /etc/pam.d cannot be covered up")
+    with open(os.path.join(pam_d, name), "w", encoding="ascii") as file:
+        file.write("\n".join(lines) + "\n")
+    return "pam:" + name
+
+
+def module(name):
+    """Modules may be another package's."""
+    for folder in ("/usr/lib", "/lib"):
+        for path, _, files in os.walk(folder):
+            if path.endswith("/security") and name in files:
+                return name
+    raise tap.Skip(f"{name} is not installed")
+
+
+def attempt(server, user, password):
+    """What PASS was answered."""
+    with Pop3(server) as client:
+        client.ok(f"USER {user}")
+        return client.command(f"PASS {password}")
+
+
+def gets_in(server, user, password):
+    answer = attempt(server, user, password)
+    tap.true(answer.startswith("+OK"), f"{user}: {answer}\n{server.log()}")
+
+
+def refused(server, user, password, *patterns):
+    """With [AUTH], and the log says this."""
+    mark = server.mark()
+    answer = attempt(server, user, password)
+    tap.true(answer.startswith("-ERR [AUTH]"),
+             f"{user}: {answer}\n{server.log(mark)}")
+    for pattern in patterns:
+        server.await_log(pattern, mark)
+
+
+def troubled(server, user, password, *patterns):
+    """With [SYS/TEMP], and the log says this."""
+    mark = server.mark()
+    answer = attempt(server, user, password)
+    tap.true(answer.startswith("-ERR [SYS/TEMP]"),
+             f"{user}: {answer}\n{server.log(mark)}")
+    for pattern in patterns:
+        server.await_log(pattern, mark)
+
+
+def kadmin(command):
+    subprocess.run(["sh", os.path.join(net.ROOT, "tests/lib/realm.sh"),
+                    "admin", realm.directory], input=command + "\n",
+                   text=True, check=True, stdout=subprocess.PIPE,
+                   stderr=subprocess.STDOUT)
+
+
+def script(name, text):
+    path = os.path.join(scratch.name, name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def world_folder(name):
+    path = os.path.join(scratch.name, name)
+    os.mkdir(path)
+    os.chmod(path, 0o1777)
+    return path
+
+
+# ---- PAM ----
+
+def pam_krb5_asks_the_kdc():
+    krb5 = module("pam_krb5.so")
+    options = "minimum_uid=0 no_ccache ignore_k5login"
+    with kpopd(passwords=service("krb5", f"auth required {krb5} {options}",
+                                 f"account required {krb5} {options}")
+               ).start() as server:
+        gets_in(server, "alice", "alice-password")
+        refused(server, "alice", "bob-password",
+                r"event=auth\.reason .*peer=127\.\S+ claimed=alice "
+                r'reason="pam_authenticate: ',
+                r"event=auth\.fail .*claimed=alice")
+        refused(server, "nobody", "nobody-password")
+        kadmin("modprinc -pwexpire 2020-01-01 bob")
+        refused(server, "bob", "bob-password",
+                r"event=auth\.reason .*asked for more than the password")
+        refused(server, "bob", "bob-password")
+        kadmin("modprinc -pwexpire never bob")
+        gets_in(server, "bob", "bob-password")
+        kadmin("modprinc -allow_tix bob")
+        refused(server, "bob", "bob-password")
+        kadmin("modprinc +allow_tix bob")
+        tap.lacks(server.log(), "-password")
+
+
+def pam_account_phase_counts():
+    debug = module("pam_debug.so")
+    permit = "auth required pam_permit.so"
+    for answer in ("acct_expired", "new_authtok_reqd", "perm_denied",
+                   "user_unknown", "auth_err"):
+        with kpopd(passwords=service(
+                "account", permit, f"account required {debug} acct={answer}")
+                ).start() as server:
+            refused(server, "alice", "x",
+                    r"event=auth\.reason .*pam_acct_mgmt: ")
+
+
+def pam_in_trouble_is_no_wrong_password():
+    debug = module("pam_debug.so")
+    for answer in ("authinfo_unavail", "system_err", "service_err"):
+        with kpopd(passwords=service("trouble",
+                                     f"auth required {debug} auth={answer}",
+                                     "account required pam_permit.so")
+                   ).start() as server:
+            troubled(server, "alice", "x",
+                     r"event=auth\.passwords level=error .*pam_authenticate")
+    with kpopd(passwords=service("trouble", "auth required pam_none.so",
+                                 "account required pam_none.so")
+               ).start() as server:
+        troubled(server, "alice", "x", r"event=auth\.passwords level=error")
+
+
+def pam_knows_peer_and_user_and_gets_the_password():
+    told = world_folder("told")
+    program = script("tell", f"""#!/bin/sh
+{{ echo "$PAM_TYPE $PAM_USER $PAM_RHOST $PAM_SERVICE $PAM_TTY"
+  [ "$PAM_TYPE" = account ] || tr -d '\\0'; }} >"{told}/$PAM_TYPE"
+""")
+    with kpopd(passwords=service(
+            "tell", f"auth required pam_exec.so expose_authtok {program}",
+            f"account required pam_exec.so {program}")).start() as server:
+        gets_in(server, "alice", "two words ")
+    said = {}
+    for name in os.listdir(told):
+        with open(os.path.join(told, name), encoding="ascii") as file:
+            said[name] = file.read()
+    where = net.address()
+    tap.equal(said, {
+        "auth": f"auth alice {where} tell kpopd\ntwo words ",
+        "account": f"account alice {where} tell kpopd\n"}, "what PAM knew")
+
+
+def pam_delays_hold_nobody_up():
+    delay = module("pam_faildelay.so")
+    with kpopd(auth_processes=1, auth_timeout=60, passwords=service(
+            "delay", f"auth optional {delay} delay=20000000",
+            "auth required pam_deny.so",
+            "account required pam_permit.so")).start() as server:
+        start = time.monotonic()
+        refused(server, "alice", "x")
+        refused(server, "alice", "x")
+        took = time.monotonic() - start
+        tap.true(took < 10 * tap.SLOW, f"two failures took {took:.1f} s")
+
+
+class Hang:
+    """A service of PAM that waits for a FIFO when the user is alice."""
+
+    def __init__(self):
+        self.folder = world_folder(f"hang{counter}")
+        self.fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(self.fifo)
+        program = script(f"hang{counter}.sh", f"""#!/bin/sh
+[ "$PAM_USER" = alice ] || exit 0
+echo $$ >"{self.folder}/pid.new"
+mv "{self.folder}/pid.new" "{self.folder}/pid"
+read line <"{self.fifo}"
+""")
+        self.value = service("hang", f"auth required pam_exec.so {program}",
+                             "account required pam_permit.so")
+
+    def await_pid(self):
+        path = os.path.join(self.folder, "pid")
+        tap.await_(lambda: os.path.exists(path), "PAM hangs")
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+
+
+def is_there(pid):
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def pam_that_hangs_stops_its_own_login_only():
+    hang = Hang()
+    with kpopd(passwords=hang.value, auth_timeout=2,
+               listen_kpop=f"{net.address()}:0").start() as server, \
+            Pop3(server) as stuck:
+        old = server.children("auth-outside")
+        stuck.ok("USER alice")
+        stuck.send(b"PASS x\r\n")
+        pid = hang.await_pid()
+        gets_in(server, "bob", "x")
+        env = dict(realm.env, KRB5CCNAME=realm.ccache("carol"))
+        with ticket(env) as request, Kpop(server) as client:
+            client.handshake(request.octets)
+            tap.contains(client.login("carol"), "+OK")
+        tap.contains(stuck.line(), "-ERR [SYS/TEMP]")
+        server.await_log(r"event=process\.hung .*kind=auth-outside")
+        tap.await_(lambda: not is_there(pid), "the module's helper is gone")
+        tap.await_(lambda: len(server.children("auth-outside")) == len(old),
+                   "the process is replaced")
+        tap.equal(len(set(server.children("auth-outside")) & set(old)), 1,
+                  "processes that went on")
+        gets_in(server, "bob", "x")
+
+
+@contextlib.contextmanager
+def ticket(env):
+    before_env = dict(realm.env)
+    realm.env.update(env)
+    try:
+        with ApReq(realm) as request:
+            yield request
+    finally:
+        realm.env.clear()
+        realm.env.update(before_env)
+
+
+def pam_without_its_service_is_a_mistake():
+    service("there", "auth required pam_permit.so")
+    server = kpopd(passwords="pam:missing")
+    status, output = check(server.path, server.env)
+    tap.equal(status, 1, output)
+    tap.contains(output, "passwords: there is no /etc/pam.d/missing")
+    for value in ("pam:", "pam:../x", "pam:Upper", "pam:.x", "ldap:x"):
+        server.configure(passwords=value)
+        status, output = check(server.path, server.env)
+        tap.equal(status, 1, output)
+        tap.contains(output, "passwords: write file:PATH, pam:SERVICE or")
+
+
+def half_a_login_costs_nothing_when_its_client_goes():
+    """The process goes on; the answer belongs to nobody."""
+    hang = Hang()
+    with kpopd(passwords=hang.value, auth_timeout=60,
+               auth_processes=1).start() as server:
+        with Pop3(server) as client:
+            client.ok("USER alice")
+            client.send(b"PASS x\r\n")
+            hang.await_pid()
+        with open(hang.fifo, "w", encoding="ascii") as fifo:
+            fifo.write("go on\n")
+        gets_in(server, "bob", "x")
+
+
+if __name__ == "__main__":
+    tap.main(globals(), before, after)
