@@ -215,6 +215,7 @@ demo:
 # A second make, because the first one may have run without a compiler.
 check:
 	packaging/install-packages build test check
+	packaging/unpack-packages $(BUILD)/unpacked
 	+$(sub_make) WERROR=1 check-run
 
 check-run: check-clang
@@ -232,12 +233,14 @@ check-style:
 
 check-asan:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-asan/unpacked
 	+$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
 		CFLAGS='-O1 -g' test-programs
 	BUILD=build-asan tests/run --asan unit dialog abi system
 
 check-valgrind:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-valgrind/unpacked
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 
