@@ -196,7 +196,7 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(KRB5_LIBS) \
 		$(CRYPTO_LIBS)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
 # ---------------------------------------------------------------- testing
 
