@@ -653,5 +653,79 @@ def waiting_login_ends_with_its_client_and_with_the_server():
             tap.true(took < 10 * tap.SLOW, f"the stop took {took:.1f} s")
 
 
+# ---- fail2ban ----
+
+def fail2ban_bans(lines):
+    """The addresses that fail2ban-regex finds by our filter, a list."""
+    folder = os.path.join(scratch.name, "fail2ban")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree("/etc/fail2ban", folder)
+    ours = os.path.join(net.ROOT, "packaging/fail2ban")
+    shutil.copytree(ours, folder, dirs_exist_ok=True)
+    log = os.path.join(scratch.name, "fail2ban.log")
+    with open(log, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    done = subprocess.run(
+        [found("fail2ban-regex"), "-c", folder, "-o", "ip", log, "kpopd"],
+        text=True, check=False, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    tap.equal((done.returncode, done.stderr), (0, ""), "fail2ban-regex")
+    return done.stdout.split()
+
+
+def fail2ban_takes_our_jail():
+    found("fail2ban-client")
+    fail2ban_bans([])
+    folder = os.path.join(scratch.name, "fail2ban")
+    with open(os.path.join(folder, "jail.d/zz.conf"), "w",
+              encoding="ascii") as file:
+        file.write("[kpopd]\nenabled = true\nbackend = polling\n"
+                   "logpath = /dev/null\n[sshd]\nenabled = false\n")
+    done = subprocess.run(
+        [found("fail2ban-client"), "-c", folder, "-t"], text=True,
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    tap.equal(done.returncode, 0, done.stdout)
+
+
+def fail2ban_finds_failures_and_no_injected_address():
+    """The lines are kpopd's own, of clients that try to have others banned."""
+    found("fail2ban-regex")
+    if not net.is_private():
+        raise tap.Skip("needs addresses of its own")
+    directory = place()
+    names = ("alice", "alice peer=192.0.2.1", "a service=x peer=192.0.2.2",
+             'a" peer=192.0.2.3 b="', "event=auth.fail peer=192.0.2.4",
+             "x kpopd[1]: event=auth.fail level=info pid=1 session=1 "
+             "peer=192.0.2.5 service=pop3", "192.0.2.6", "\\x22 192.0.2.7")
+    with kpopd(passwords="file:" + passwords(directory, *USERS),
+               mechanisms="USER PLAIN APOP", listen_pop3="127.0.0.1:0",
+               secrets="file:" + secrets("alice:wonderland")
+               ).start() as server:
+        for number, name in enumerate(names, 1):
+            with Pop3(server, source=f"127.0.0.{number}") as client:
+                client.ok("USER " + name)
+                client.err("PASS peer=192.0.2.8", "-ERR [AUTH]")
+        refused(server, "bob", "wrong")
+        apop(server, "alice", "wrong")
+        gets_in(server, "alice", "alice-password")
+        plain(server, "bob", "alice", "alice-password")
+        server.await_log(r"event=auth\.denied")
+        lines = server.log().splitlines()
+    failures = [line for line in lines if "event=auth.fail " in line]
+    tap.equal(len(failures), len(names) + 2, "auth.fail lines")
+    want = sorted([f"127.0.0.{n}" for n in range(1, len(names) + 1)]
+                  + ["127.0.0.1"] * 2)
+    when = time.strftime("%b %d %H:%M:%S")
+    iso = time.strftime("%Y-%m-%dT%H:%M:%S.000000+00:00")
+    for form, prefix in (("standard error", ""),
+                         ("syslog", f"{when} mail kpopd[4711]: "),
+                         ("rsyslog", f"{iso} mail kpopd[4711]: ")):
+        tap.equal(sorted(fail2ban_bans([prefix + x for x in lines])), want,
+                  form)
+    other = f"{when} mail other[1]: said "
+    tap.equal(fail2ban_bans([other + x for x in failures]), [],
+              "lines of others")
+
+
 if __name__ == "__main__":
     tap.main(globals(), before, after)
