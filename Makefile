@@ -29,8 +29,8 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
-# MD5 of CRAM-MD5 and APOP.
-CRYPTO_LIBS ?= -lcrypto
+# Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
+CRYPTO_LIBS ?= -lcrypto -lidn
 # kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
 LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
@@ -198,7 +198,7 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(KRB5_LIBS) \
 		$(CRYPTO_LIBS)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
 # ---------------------------------------------------------------- testing
 
@@ -217,6 +217,7 @@ demo:
 # A second make, because the first one may have run without a compiler.
 check:
 	packaging/install-packages build test check
+	packaging/unpack-packages $(BUILD)/unpacked
 	+$(sub_make) WERROR=1 check-run
 
 check-run: check-clang
@@ -234,12 +235,14 @@ check-style:
 
 check-asan:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-asan/unpacked
 	+$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
 		CFLAGS='-O1 -g' test-programs
 	BUILD=build-asan tests/run --asan unit dialog abi system
 
 check-valgrind:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-valgrind/unpacked
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 
