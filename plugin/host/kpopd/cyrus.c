@@ -35,6 +35,7 @@ struct cyrus {
     sasl_conn_t *conn;
     struct options options;
     sasl_callback_t callbacks[3];
+    char said[200]; /* in its log, which has more than its errors have */
 };
 
 /* The type is the library's.  What is not answered has its default, which
@@ -71,11 +72,13 @@ get_option(void *arg, const char *plugin, const char *option,
 
 /* Without it the library writes to syslog, where our lines are not. */
 static int
-no_log(void *arg, int level, const char *message)
+keep_log(void *arg, int level, const char *message)
 {
-    (void)arg;
-    (void)level;
-    (void)message;
+    struct cyrus *cyrus = arg;
+
+    /* The first trouble is the cause of the others. */
+    if (level <= SASL_LOG_FAIL && cyrus->said[0] == '\0')
+        snprintf(cyrus->said, sizeof(cyrus->said), "%s", message);
     return SASL_OK;
 }
 
@@ -115,18 +118,27 @@ open_conn(struct cyrus *cyrus)
     const char *realm = cyrus->options.source->realm;
     int (*const option_fn)(void *, const char *, const char *, const char **,
                            unsigned *) = get_option;
-    int (*const log_fn)(void *, int, const char *) = no_log;
+    int (*const log_fn)(void *, int, const char *) = keep_log;
     int (*function)(void);
 
     memcpy(&function, &option_fn, sizeof(function));
     add_callback(&cyrus->callbacks[0], SASL_CB_GETOPT, function,
                  &cyrus->options);
     memcpy(&function, &log_fn, sizeof(function));
-    add_callback(&cyrus->callbacks[1], SASL_CB_LOG, function, NULL);
+    add_callback(&cyrus->callbacks[1], SASL_CB_LOG, function, cyrus);
     add_callback(&cyrus->callbacks[2], SASL_CB_LIST_END, NULL, NULL);
     return sasl_server_new(service_name, realm[0] != '\0' ? realm : NULL,
                            NULL, NULL, NULL, cyrus->callbacks, 0,
                            &cyrus->conn);
+}
+
+static const char *
+why(const struct cyrus *cyrus, int rc)
+{
+    if (cyrus->said[0] != '\0')
+        return cyrus->said;
+    return cyrus->conn != NULL ? sasl_errdetail(cyrus->conn)
+                               : sasl_errstring(rc, NULL, NULL);
 }
 
 int32_t
@@ -152,8 +164,7 @@ cyrus_verify(const struct cyrus_source *source, const char *user,
     explicit_bzero(text, sizeof(text));
     if (rc != SASL_OK && rc != SASL_BADAUTH && rc != SASL_NOUSER)
         snprintf(error, error_size, "saslauthd at %s: %s", source->path,
-                 cyrus.conn != NULL ? sasl_errdetail(cyrus.conn)
-                                    : sasl_errstring(rc, NULL, NULL));
+                 why(&cyrus, rc));
     sasl_dispose(&cyrus.conn);
     if (rc == SASL_OK)
         return KPOP_OK;
@@ -241,8 +252,7 @@ cyrus_lookup(const struct cyrus_source *source, const char *user,
         result = KPOP_AUTH;
     if (result == KPOP_TEMP)
         snprintf(error, error_size, "sasldb %s: %s", source->path,
-                 cyrus.conn != NULL ? sasl_errdetail(cyrus.conn)
-                                    : sasl_errstring(rc, NULL, NULL));
+                 why(&cyrus, rc));
     sasl_dispose(&cyrus.conn);
     return result;
 }
