@@ -29,10 +29,12 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
-# Mechanism GSSAPI, and what else Cyrus SASL does.
+# Mechanism GSSAPI.
 SASL_LIBS ?= -lsasl2 -lgssapi_krb5
-# MD5 of CRAM-MD5 and APOP.
-CRYPTO_LIBS ?= -lcrypto
+# Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
+CRYPTO_LIBS ?= -lcrypto -lidn
+# kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
+LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DELETE_ON_ERROR:
@@ -155,19 +157,19 @@ $(BUILD)/kpop.so: $(module_objects) $(wildcard plugin/kpop.map)
 comma := ,
 
 $(BUILD)/kpopd: $(kpopd_objects)
-	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
-		$(LDLIBS)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
+		$(LOGIN_LIBS) $(LDLIBS)
 
 $(BUILD)/kpopctl: $(kpopctl_objects)
-	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
-		$(KRB5_LIBS) $(LDLIBS)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
+		$(LOGIN_LIBS) $(KRB5_LIBS) $(LDLIBS)
 
 $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
 
 own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
 test_libs = -lcunit $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
-	-lpthread -lcrypt $(LDLIBS)
+	-lpthread $(LOGIN_LIBS) $(LDLIBS)
 
 define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
@@ -196,10 +198,10 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
 
 $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
-	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(KRB5_LIBS) \
-		$(CRYPTO_LIBS)
+	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(SASL_LIBS) \
+		$(KRB5_LIBS) $(CRYPTO_LIBS)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
 # ---------------------------------------------------------------- testing
 
@@ -218,6 +220,7 @@ demo:
 # A second make, because the first one may have run without a compiler.
 check:
 	packaging/install-packages build test check
+	packaging/unpack-packages $(BUILD)/unpacked
 	+$(sub_make) WERROR=1 check-run
 
 check-run: check-clang
@@ -235,12 +238,14 @@ check-style:
 
 check-asan:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-asan/unpacked
 	+$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
 		CFLAGS='-O1 -g' test-programs
 	BUILD=build-asan tests/run --asan unit dialog abi system
 
 check-valgrind:
 	packaging/install-packages build test check
+	packaging/unpack-packages build-valgrind/unpacked
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 

@@ -47,5 +47,8 @@ extern const struct mech mech_plain; /* plain.c */
 extern const struct mech mech_gssapi; /* gssapi.c */
 extern const struct mech mech_cram;  /* cram.c */
 extern const struct mech mech_apop;  /* apop.c */
+extern const struct mech mech_scram_sha_512; /* scram.c */
+extern const struct mech mech_scram_sha_256;
+extern const struct mech mech_scram_sha_1;
 
 #endif

@@ -48,6 +48,18 @@ def passwords(directory, *users, method="-6"):
     return path
 
 
+def secrets(directory, *users):
+    """A file of secrets where NAME's secret is NAME-password; its path."""
+    path = os.path.join(directory, "secrets")
+    os.makedirs(directory, exist_ok=True)
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines(f"{user}:{user}-password\n" for user in users)
+    os.chmod(path, 0o600)
+    if os.getuid() == 0:
+        own(path, AUTH_USER)
+    return path
+
+
 def own(path, user):
     import pwd
     entry = pwd.getpwnam(user)
@@ -80,6 +92,7 @@ class Kpopd:
             "auth_processes": 2,
             "log_level": "debug",
             "max_sessions_per_ip": 10000,
+            "login_failure_delay": 0,
             "auth_timeout": 5 * tap.SLOW,
         }
         self.keytab = realm.keytab if realm else None

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+# clients.py - the table of clients and mechanisms: every cell is a program of
+# Debian that fetches a message from kpopd.  The text must arrive to the octet,
+# and the server's log must name the mechanism, because some clients fall back
+# to another one without a word.  The table goes to BUILD/clients.md.
+# TIME-LIMIT: 300
+#
+# SPDX-License-Identifier: MIT
+import os
+import re
+import tempfile
+
+from harness import net, tap
+
+net.enter()
+
+from harness import programs  # noqa: E402 (inside the network)
+from harness.maildir import Maildir  # noqa: E402
+from harness.realm import Realm  # noqa: E402
+from harness.server import Kpopd, passwords, secrets  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-clients-")
+realm = None
+results = {}
+
+CLIENTS = {
+    "fetchmail": (programs.Fetchmail, "USER APOP CRAM-MD5 KPOP"),
+    "curl": (programs.Curl, "USER PLAIN PLAIN+IR APOP CRAM-MD5"),
+    "mpop": (programs.Mpop, "USER PLAIN APOP CRAM-MD5"),
+    "mutt": (programs.Mutt, "USER PLAIN APOP CRAM-MD5"),
+    "nmh inc": (programs.Inc, "USER PLAIN CRAM-MD5"),
+    "pop3test": (programs.Pop3test, "USER PLAIN APOP CRAM-MD5"),
+    "Net::POP3": (programs.NetPop3, "USER PLAIN APOP CRAM-MD5"),
+    "poplib": (programs.Poplib, "USER APOP"),
+    "getmail": (programs.Getmail, "USER APOP"),
+}
+
+# USER travels as PLAIN, in the log too, so it has a server of its own.
+LISTED = "PLAIN CRAM-MD5 APOP"
+
+MESSAGE = b"""From: Bob <bob@example.org>
+To: alice@example.org
+Subject: exact text
+Date: Mon, 23 Nov 2026 08:00:00 +0000
+Message-ID: <1@example.org>
+
+.
+..
+.one dot
+ two blanks at the end and a tab in front\x20\x20
+\tlike this
+
+
+""" + b"x" * 900 + b"""
+8-bit: \xc3\xa4\xff
+the end
+
+
+"""
+
+
+@tap.helper
+def before():
+    global realm
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    realm = Realm(os.path.join(scratch.name, "realm"))
+
+
+@tap.helper
+def after():
+    if realm:
+        realm.stop()
+    scratch.cleanup()
+    if results:
+        write_table(os.path.join(net.BUILD, "clients.md"))
+
+
+def server(name, mechanism):
+    directory = os.path.join(scratch.name, name)
+    keys = {"mechanisms": "USER" if mechanism == "USER" else LISTED}
+    if mechanism == "KPOP":
+        keys["listen_kpop"] = f"{net.address()}:1109"
+    return Kpopd(directory, realm, listen_pop3=f"{net.address()}:0",
+                 plaintext="always", workers=1, auth_processes=1,
+                 passwords="file:" + passwords(directory, "alice"),
+                 secrets="file:" + secrets(directory, "alice"), **keys)
+
+
+def same(got, sent):
+    """Programs may add lines to the head; all else is as it was."""
+    head, _, body = got.partition(b"\n\n")
+    sent_head, _, sent_body = sent.partition(b"\n\n")
+    tap.equal(body, sent_body, "the body")
+    added = b"Content-Length|Lines|Status|Received|Return-Path|X-UIDL"
+    head = re.sub(rb"(?m)^(" + added + rb"):.*\n([ \t].*\n)*", b"",
+                  head + b"\n")
+    tap.equal(head, sent_head + b"\n", "the head")
+
+
+def fetch(client, program, mechanism):
+    name = re.sub(r"\W", "_", f"{client}_{mechanism}")
+    with server(name, mechanism) as kpopd:
+        Maildir(kpopd, "alice").deliver(MESSAGE)
+        got = program(os.path.join(scratch.name, name + "_home"), kpopd,
+                      realm).fetch(mechanism)
+        tap.equal(len(got), 1, "messages")
+        same(got[0], MESSAGE)
+        logins = re.findall(r"event=(auth\.\S+) .*? mechanism=(\S+) .*"
+                            r"user=(\S+)", kpopd.log())
+        expected = {"USER": "PLAIN"}.get(mechanism,
+                                         re.split(r"[+ ]", mechanism)[0])
+        tap.equal(set(logins), {("auth.ok", expected, "alice")},
+                  "what the log says of the logins")
+        return expected
+
+
+def cell(client, program, mechanism):
+    """A test."""
+    def test():
+        results[client, mechanism] = "FAILED"
+        try:
+            fetch(client, program, mechanism)
+        except tap.Skip:
+            results[client, mechanism] = "skipped"
+            raise
+        results[client, mechanism] = "yes"
+    return test
+
+
+def write_table(path):
+    columns = []
+    for _, ways in CLIENTS.values():
+        columns += [way for way in ways.split() if way not in columns]
+    with open(path, "w", encoding="ascii") as file:
+        for row in [["client", *columns], ["---"] * (len(columns) + 1)] + [
+                [client] + [results.get((client, way), "") for way in columns]
+                for client in CLIENTS]:
+            file.write("| " + " | ".join(row) + " |\n")
+
+
+if __name__ == "__main__":
+    tests = {f"client {client} {way}": cell(client, program, way)
+             for client, (program, ways) in CLIENTS.items()
+             for way in ways.split()}
+    tap.main({"__name__": __name__, **tests}, before, after)

@@ -1,0 +1,312 @@
+# programs.py - the programs of Debian that fetch mail by POP3, one class each,
+# every run in a home of its own.
+#
+# fetch(mechanism) gives the messages that arrived as octets with LF line ends;
+# what the program said is kept in output.  None of them sees the real home,
+# /etc/krb5.conf or a ticket of the user's own.
+#
+# SPDX-License-Identifier: MIT
+import glob
+import os
+import poplib
+import pty
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+
+from harness import clients, net, tap
+
+PASSWORD = "alice-password"
+KERBEROS = ("GSSAPI", "KPOP")
+
+
+class Program:
+    """A client program; word is what to look for in PATH."""
+    word = None
+
+    def __init__(self, directory, kpopd, realm):
+        if self.word and not self.path():
+            raise tap.Skip(f"{self.word} is not installed")
+        self.directory = directory
+        self.kpopd = kpopd
+        self.realm = realm
+        self.port = kpopd.ports["pop3"]
+        self.output = ""
+        os.makedirs(directory, mode=0o700)
+
+    def path(self):
+        return shutil.which(self.word)
+
+    def file(self, name, text, mode=0o600):
+        path = os.path.join(self.directory, name)
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def environment(self, mechanism):
+        env = {"PATH": os.environ["PATH"], "HOME": self.directory,
+               "TMPDIR": self.directory, "LC_ALL": "C", "USER": "alice",
+               "LOGNAME": "alice", "TERM": "vt100",
+               "KRB5_CONFIG": self.realm.env["KRB5_CONFIG"],
+               "KRB5CCNAME": self.realm.empty_ccache()}
+        if mechanism.startswith(KERBEROS):
+            env["KRB5CCNAME"] = self.realm.ccache("alice")
+        return env
+
+    def run(self, words, mechanism, text="", **more):
+        """Output and exit status; the program failing is a failure."""
+        env = dict(self.environment(mechanism), **more)
+        try:
+            done = subprocess.run(
+                words, env=env, cwd=self.directory, input=text.encode(),
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=30 * tap.SLOW, check=False)
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode("utf-8", "backslashreplace")
+            raise tap.Failure(f"{words} does not end:\n{said}") from None
+        self.output = done.stdout.decode("utf-8", "backslashreplace")
+        tap.equal(done.returncode, 0,
+                  f"status of {shlex.join(words)}\n{self.output}\n")
+        return done.stdout
+
+    def delivered(self, pattern):
+        """Files below the home, each a message."""
+        found = []
+        for path in sorted(glob.glob(os.path.join(self.directory, pattern))):
+            with open(path, "rb") as file:
+                found.append(file.read())
+        return found
+
+
+class Fetchmail(Program):
+    word = "fetchmail"
+    ways = {"USER": ("pop3", "password"), "APOP": ("apop", "any"),
+            "CRAM-MD5": ("pop3", "cram-md5"), "GSSAPI": ("pop3", "gssapi"),
+            "KPOP": ("kpop", "kerberos_v5")}
+
+    def fetch(self, mechanism):
+        protocol, auth = self.ways[mechanism]
+        port = 1109 if mechanism == "KPOP" else self.port
+        client = clients.Fetchmail(
+            os.path.join(self.directory, "home"), port, protocol, "alice",
+            auth, PASSWORD, "no rewrite")
+        status = client.run(self.realm, self.environment(
+            mechanism)["KRB5CCNAME"], 30)
+        self.output = client.output
+        tap.equal(status, 0, f"status of fetchmail\n{self.output}\n")
+        return client.got()
+
+
+class Curl(Program):
+    word = "curl"
+
+    def fetch(self, mechanism):
+        login = {"USER": "AUTH=*", "APOP": "AUTH=+APOP"}.get(
+            mechanism, "AUTH=" + mechanism.split("+")[0])
+        words = ["curl", "-q", "-s", "-v", "--login-options", login,
+                 "-u", f"alice:{PASSWORD}", "-o", "got",
+                 f"pop3://{net.host()}:{self.port}/1"]
+        if mechanism.endswith("+IR"):
+            words.insert(2, "--sasl-ir")
+        self.run(words, mechanism)
+        if mechanism.startswith("PLAIN"):
+            tap.equal("> AUTH PLAIN AGFsaWNl" in self.output,
+                      "--sasl-ir" in words, "an initial response was sent")
+        return [m.replace(b"\r\n", b"\n") for m in self.delivered("got")]
+
+
+class Mpop(Program):
+    word = "mpop"
+
+    def fetch(self, mechanism):
+        self.run(["mpop", f"--host={net.host()}", f"--port={self.port}",
+                  "--tls=off", f"--auth={mechanism.lower()}", "--user=alice",
+                  f"--passwordeval=echo {PASSWORD}", "--keep=on",
+                  "--received-header=off", "--uidls-file=" + os.path.join(
+                      self.directory, "uidls"),
+                  f"--delivery=maildir,{self.maildir()}"], mechanism)
+        return self.delivered("box/new/*")
+
+    def maildir(self):
+        for name in ("new", "cur", "tmp"):
+            os.makedirs(os.path.join(self.directory, "box", name))
+        return os.path.join(self.directory, "box")
+
+
+class Getmail(Program):
+    """It delivers nothing itself when it is root, so a script does."""
+    word = "getmail"
+
+    def fetch(self, mechanism):
+        deliver = self.file("deliver", "#!/bin/sh\n"
+                            f'cat >"{self.directory}/got.$$"\n', 0o700)
+        apop = "true" if mechanism == "APOP" else "false"
+        rc = self.file("getmailrc", f"""[retriever]
+type = SimplePOP3Retriever
+server = {net.host()}
+port = {self.port}
+username = alice
+password = {PASSWORD}
+use_apop = {apop}
+[destination]
+type = MDA_external
+path = {deliver}
+allow_root_commands = true
+[options]
+received = false
+delivered_to = false
+delete = false
+verbose = 2
+""")
+        self.run(["getmail", "--getmaildir", self.directory, "--rcfile", rc],
+                 mechanism)
+        return self.delivered("got.*")
+
+
+class Mutt(Program):
+    """It wants a terminal, and gets one."""
+    word = "mutt"
+
+    def fetch(self, mechanism):
+        box = os.path.join(self.directory, "box")
+        rc = self.file("muttrc", f"""set pop_authenticators="{mechanism.lower()}"
+set pop_user=alice pop_pass={PASSWORD}
+set folder={self.directory} spoolfile={self.directory}/none
+set mbox_type=Maildir confirmappend=no confirmcreate=no copy=no
+set quit=yes delete=no message_cachedir="" header_cache="" wait_key=no
+set pop_reconnect=no timeout=1 mail_check=1 sleep_time=0 postponed=""
+set certificate_file="" ssl_starttls=no ssl_force_tls=no tunnel=""
+unset pop_delete
+push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
+""")
+        self.on_terminal(["mutt", "-n", "-F", rc, "-f",
+                          f"pop://alice@{net.host()}:{self.port}/"], mechanism)
+        return self.delivered("box/new/*") + self.delivered("box/cur/*")
+
+    def on_terminal(self, words, mechanism):
+        ours, its = pty.openpty()
+        process = subprocess.Popen(
+            words, env=self.environment(mechanism), cwd=self.directory,
+            stdin=its, stdout=its, stderr=its, start_new_session=True)
+        os.close(its)
+        heard = b""
+        deadline = time.monotonic() + 30 * tap.SLOW
+        try:
+            while time.monotonic() < deadline:
+                ready, _, _ = select.select([ours], [], [], 1)
+                if not ready and process.poll() is not None:
+                    break
+                if ready:
+                    heard += os.read(ours, 65536)
+        except OSError:
+            pass  # its end of the terminal was closed
+        finally:
+            os.close(ours)
+            if process.poll() is None and time.monotonic() > deadline:
+                process.kill()
+            status = process.wait()
+            self.output = heard.decode("utf-8", "backslashreplace")
+        tap.equal(status, 0, f"status of mutt\n{self.output}\n")
+
+
+class Inc(Program):
+    """nmh's inc; "GSSAPI layer" is for a server that offers one."""
+    word = "/usr/bin/mh/inc"
+
+    def fetch(self, mechanism):
+        self.file("profile", f"Path: {self.directory}/mh\n"
+                  f"credentials: file:{self.directory}/netrc\n")
+        self.file("netrc", f"machine {net.host()} login alice password "
+                  f"{PASSWORD}\n")
+        os.makedirs(os.path.join(self.directory, "mh", "inbox"))
+        words = [self.word, "+inbox", "-host", net.host(), "-port",
+                 str(self.port), "-user", "alice", "-notruncate", "-snoop",
+                 "-noaudit", "-nochangecur"]
+        if mechanism != "USER":
+            words += ["-sasl", "-saslmech", mechanism.split()[0].lower()]
+        self.run(words, mechanism, MH=os.path.join(self.directory, "profile"))
+        return self.delivered("mh/inbox/[0-9]*")
+
+
+class Pop3test(Program):
+    """Of Cyrus IMAP, which is unpacked below the build folder: it would
+    bring a whole mail system along.  "GSSAPI 256" is a layer of 256 bits."""
+    word = "pop3test"
+
+    def path(self):
+        for root in (os.path.join(net.BUILD, "unpacked"), ""):
+            path = os.path.join(root + "/usr/lib/cyrus/bin/pop3test")
+            if os.access(path, os.X_OK):
+                return path
+        return None
+
+    def fetch(self, mechanism):
+        name, _, layer = mechanism.partition(" ")
+        layer = layer or "0"
+        words = [self.path(), "-p", str(self.port), "-a", "alice", "-u",
+                 "alice", "-w", PASSWORD, "-m",
+                 {"USER": "user"}.get(name, name), "-k", layer, "-l", layer,
+                 net.host()]
+        libraries = ":".join(glob.glob(os.path.join(
+            net.BUILD, "unpacked/usr/lib/*-linux-gnu*")))
+        heard = self.run(words, mechanism, "RETR 1\r\nQUIT\r\n",
+                         LD_LIBRARY_PATH=libraries)
+        tap.contains(self.output, f"Security strength factor: {layer}\n")
+        message = re.search(rb"(?s)\n\+OK [^\n]*\n((?:(?!\n\+OK ).)*?\n)"
+                            rb"\.\r\n[^\n]*\+OK bye", heard)
+        tap.true(message, f"a message in\n{self.output}")
+        return [re.sub(rb"(?m)^\.", b"", message[1].replace(b"\r", b""))]
+
+
+class NetPop3(Program):
+    """Perl's Net::POP3, with Authen::SASL for the mechanisms."""
+    word = "perl"
+
+    def fetch(self, mechanism):
+        script = self.file("fetch.pl", """use strict;
+use Net::POP3;
+my ($host, $port, $mechanism, $password) = @ARGV;
+my $pop = Net::POP3->new($host, Port => $port, Timeout => 20, Debug => 1)
+    or die "no connection: $@";
+my $count;
+if ($mechanism eq 'USER') {
+    $count = $pop->login('alice', $password);
+} elsif ($mechanism eq 'APOP') {
+    $count = $pop->apop('alice', $password);
+} else {
+    require Authen::SASL;
+    my $sasl = Authen::SASL->new(mechanism => $mechanism, callback => {
+        user => $mechanism eq 'GSSAPI' ? '' : 'alice', pass => $password,
+        authname => '' });
+    $pop->auth($sasl) or die "refused: ", $pop->message;
+    $count = ($pop->popstat)[0];
+}
+defined $count or die "refused: ", $pop->message;
+open my $got, '>', 'got' or die;
+print $got @{$pop->get(1)};
+close $got;
+$pop->quit;
+""")
+        self.run(["perl", script, net.host(), str(self.port), mechanism,
+                  PASSWORD], mechanism)
+        return self.delivered("got")
+
+
+class Poplib(Program):
+    """The module of the Python that runs this."""
+
+    def fetch(self, mechanism):
+        client = poplib.POP3(net.host(), self.port, timeout=20)
+        if mechanism == "APOP":
+            client.apop("alice", PASSWORD)
+        else:
+            client.user("alice")
+            client.pass_(PASSWORD)
+        lines = client.retr(1)[1]
+        client.quit()
+        return [b"".join(line + b"\n" for line in lines)]
