@@ -263,13 +263,20 @@ int
 cyrus_step(struct cyrus *cyrus, const uint8_t *in, size_t in_len,
            struct buf *out)
 {
-    const char *octets = in_len == 0 ? "" : (const char *)in;
     const char *answer = NULL;
     unsigned answer_len = 0;
+    char *octets;
     int code;
 
     if (in_len > INT_MAX)
         return STATUS_AUTH;
+    /* Terminated, as the library wants it, and ours to be written to: what
+     * unwraps a token does it in place. */
+    octets = calloc(1, in_len + 1);
+    if (octets == NULL)
+        return STATUS_NO_MEMORY;
+    if (in_len > 0)
+        memcpy(octets, in, in_len);
     cyrus->text[0] = '\0';
     if (cyrus->started)
         code = sasl_server_step(cyrus->conn, octets, (unsigned)in_len,
@@ -282,6 +289,7 @@ cyrus_step(struct cyrus *cyrus, const uint8_t *in, size_t in_len,
         (void)sasl_setprop(cyrus->conn, SASL_GSS_CREDS, NULL);
         cyrus->started = true;
     }
+    free(octets);
     if ((code == SASL_OK || code == SASL_CONTINUE) && answer != NULL)
         buf_append(out, answer, answer_len);
     return judge(cyrus, code);

@@ -26,8 +26,10 @@ layer_encode(void *state, const uint8_t *clear, size_t len, struct buf *out)
 {
     struct gsslayer *layer = state;
 
-    return layer->broken ? STATUS_TEMP
-                         : cyrus_encode(layer->cyrus, clear, len, out);
+    /* libsasl2 would make several packets of more. */
+    if (layer->broken || len == 0 || len > cyrus_clear_max(layer->cyrus))
+        return STATUS_TEMP;
+    return cyrus_encode(layer->cyrus, clear, len, out);
 }
 
 /* NULL = good. */
