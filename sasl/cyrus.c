@@ -28,6 +28,7 @@ struct cyrus {
     sasl_callback_t callbacks[5];
     const char *mechanism;
     bool started;
+    bool bad_authzid;
     char authcid[PRINCIPAL_MAX + 1];
     char authzid[NAME_OCTETS_MAX + 1];
     char text[TEXT_MAX];
@@ -112,8 +113,10 @@ take_name(sasl_conn_t *conn, void *arg, const char *name, unsigned len,
         /* Old curl sends the NUL of its string, too. */
         if (len > 1 && name[len - 1] == '\0')
             len--;
+        /* Refused by cyrus_step(), because the plugin leaks where this one
+         * fails. */
         if (!keep_name(name, len, cyrus->authzid, sizeof(cyrus->authzid)))
-            return SASL_BADAUTH;
+            cyrus->bad_authzid = true;
     }
     if (size < sizeof(nobody))
         return SASL_BUFOVER;
@@ -292,6 +295,11 @@ cyrus_step(struct cyrus *cyrus, const uint8_t *in, size_t in_len,
     free(octets);
     if ((code == SASL_OK || code == SASL_CONTINUE) && answer != NULL)
         buf_append(out, answer, answer_len);
+    if (cyrus->bad_authzid) {
+        (void)snprintf(cyrus->text, sizeof(cyrus->text),
+                       "the name asked for is too long or not clean");
+        return STATUS_AUTH;
+    }
     return judge(cyrus, code);
 }
 

@@ -180,12 +180,12 @@ check_both_ways(unsigned choice, unsigned ssf)
     CHECK_INT(l.layer.packet_max, LAYER_PACKET_MAX);
     CHECK(l.layer.clear_max > 60000 && l.layer.clear_max < CLIENT_MAX);
     for (int i = 0; i < 5; i++) {
-        CHECK_INT(decode(&l, packet(&l, i == 3 ? "" : "STAT\r\n", ssf > 1)),
+        CHECK_INT(decode(&l, packet(&l, "STAT\r\n", ssf > 1)),
                   STATUS_OK);
         CHECK_STR(l.error, "");
     }
     CHECK_MEM(buf_data(&l.clear), buf_len(&l.clear),
-              "STAT\r\nSTAT\r\nSTAT\r\nSTAT\r\n", 24);
+              "STAT\r\nSTAT\r\nSTAT\r\nSTAT\r\nSTAT\r\n", 30);
     buf_reset(&l.clear);
     CHECK_INT(decode(&l, packet(&l, text, ssf > 1)), STATUS_OK);
     CHECK_INT(buf_len(&l.clear), sizeof(text) - 1);
@@ -364,6 +364,14 @@ TEST(a_changed_octet_breaks_the_layer)
     }
 }
 
+TEST(an_empty_packet_breaks_the_layer)
+{
+    struct layered l;
+
+    begin_layer(&l, PRIVACY);
+    check_broken(&l, packet(&l, "", true), "packet is empty");
+}
+
 TEST(a_sequence_number_that_was_changed_is_not_believed)
 {
     struct octets bad;
@@ -417,5 +425,6 @@ TEST_MAIN("gsslayer",
           T(a_packet_of_ours_sent_back_breaks_the_layer),
           T(a_packet_of_the_other_protection_breaks_the_layer),
           T(a_changed_octet_breaks_the_layer),
+          T(an_empty_packet_breaks_the_layer),
           T(a_sequence_number_that_was_changed_is_not_believed),
           T(what_is_no_token_breaks_the_layer))
