@@ -29,8 +29,10 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
-# MD5 of CRAM-MD5 and APOP.
-CRYPTO_LIBS ?= -lcrypto
+# Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
+CRYPTO_LIBS ?= -lcrypto -lidn
+# kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
+LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DELETE_ON_ERROR:
@@ -152,19 +154,19 @@ $(BUILD)/kpop.so: $(module_objects) $(wildcard plugin/kpop.map)
 comma := ,
 
 $(BUILD)/kpopd: $(kpopd_objects)
-	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
-		$(LDLIBS)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
+		$(LOGIN_LIBS) $(LDLIBS)
 
 $(BUILD)/kpopctl: $(kpopctl_objects)
-	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread -lcrypt \
-		$(KRB5_LIBS) $(LDLIBS)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
+		$(LOGIN_LIBS) $(KRB5_LIBS) $(LDLIBS)
 
 $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
 
 own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
-test_libs = -lcunit $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl -lpthread -lcrypt \
-	$(LDLIBS)
+test_libs = -lcunit $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl -lpthread \
+	$(LOGIN_LIBS) $(LDLIBS)
 
 define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \

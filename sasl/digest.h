@@ -1,6 +1,6 @@
 /*
- * digest.h - what CRAM-MD5 and APOP count on: MD5 and HMAC-MD5 in hex, a
- * comparison whose time tells nothing, and random octets.
+ * digest.h - what CRAM-MD5, APOP and SCRAM count on: MD5 and HMAC-MD5 in hex,
+ * the proofs of SCRAM, comparisons whose time tells nothing, random octets.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -32,8 +32,44 @@ int digest_make(enum digest_kind kind, const struct digest_secret *secret,
 /* Exactly DIGEST_HEX lower-case digits. */
 bool digest_is_hex(const uint8_t *data, size_t len);
 
+/* The hash of a SCRAM mechanism. */
+enum digest_hash { DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512 };
+enum { DIGEST_HASH_MAX = 64 };
+
+size_t digest_size(enum digest_hash hash); /* octets */
+
+/*
+ * Octets that stay the same for a user of this host, whether he exists or
+ * not: a salt, which need not be secret.  STATUS_OK, STATUS_TEMP.
+ */
+int digest_salt(const char *hostname, const char *user, uint8_t *salt_out,
+                size_t size) MUST_USE;
+
+/* What a SCRAM proof was made of. */
+struct digest_scram {
+    enum digest_hash hash;
+    const uint8_t *salt;
+    size_t salt_len;
+    int iterations;
+    const uint8_t *text; /* AuthMessage */
+    size_t text_len;
+};
+
+/*
+ * Is this the client's proof (RFC 5802 section 3), digest_size() octets, by
+ * one who knows the secret?  Compared in constant time.  The server's
+ * signature comes with it.  STATUS_OK, STATUS_TEMP.
+ */
+int digest_scram_check(const struct digest_scram *scram,
+                       const struct digest_secret *secret,
+                       const uint8_t *proof, bool *same_out,
+                       uint8_t signature_out[DIGEST_HASH_MAX]) MUST_USE;
+
 /* Of two digests of DIGEST_HEX octets, in constant time. */
 bool digest_same(const char *a, const char *b);
+
+/* 128 bits from the kernel as DIGEST_HEX digits; STATUS_OK, STATUS_TEMP. */
+int digest_random(char hex_out[DIGEST_HEX + 1]) MUST_USE;
 
 enum { DIGEST_STAMP_MAX = 320 }; /* of octets, with its NUL */
 

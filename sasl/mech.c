@@ -15,6 +15,9 @@ static const struct mech *const mechanisms[] = {
     &mech_plain,
     &mech_cram,
     &mech_apop,
+    &mech_scram_sha_512,
+    &mech_scram_sha_256,
+    &mech_scram_sha_1,
 };
 
 const struct mech *

@@ -43,5 +43,8 @@ extern const struct mech mech_kpop;  /* kpop.c */
 extern const struct mech mech_plain; /* plain.c */
 extern const struct mech mech_cram;  /* cram.c */
 extern const struct mech mech_apop;  /* apop.c */
+extern const struct mech mech_scram_sha_512; /* scram.c */
+extern const struct mech mech_scram_sha_256;
+extern const struct mech mech_scram_sha_1;
 
 #endif

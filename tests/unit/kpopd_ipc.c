@@ -292,7 +292,29 @@ TEST(each_pool_runs_its_own_mechanisms_only)
     CHECK(!permit_mechanism(POOL_KRB, "PLAIN"));
     CHECK(!permit_mechanism(POOL_KRB, "LOGIN"));
     CHECK(!permit_mechanism(POOL_COUNT, "LOGIN"));
-    CHECK_INT(permit_pool("NTLM"), POOL_COUNT);
+    CHECK(permit_mechanism(POOL_OUTSIDE, "PLAIN"));
+    CHECK(!permit_mechanism(POOL_OUTSIDE, "CRAM-MD5"));
+    CHECK(permit_mechanism(POOL_PASSWORD, "SCRAM-SHA-256"));
+    CHECK(!permit_mechanism(POOL_KRB, "SCRAM-SHA-256"));
+}
+
+TEST(mechanism_goes_to_a_pool_that_is_wanted_or_to_none)
+{
+    struct settings s = { .tickets_wanted = true };
+
+    CHECK_INT(permit_pool("KPOP", &s), POOL_KRB);
+    CHECK_INT(permit_pool("PLAIN", &s), POOL_COUNT);
+    s.password_source = PASSWORDS_FILE;
+    CHECK_INT(permit_pool("PLAIN", &s), POOL_PASSWORD);
+    s.password_source = PASSWORDS_PAM;
+    CHECK_INT(permit_pool("PLAIN", &s), POOL_OUTSIDE);
+    CHECK_INT(permit_pool("APOP", &s), POOL_COUNT);
+    s.secret_source = SECRETS_FILE;
+    CHECK_INT(permit_pool("PLAIN", &s), POOL_OUTSIDE);
+    CHECK_INT(permit_pool("SCRAM-SHA-1", &s), POOL_PASSWORD);
+    CHECK_INT(permit_pool("NTLM", &s), POOL_COUNT);
+    s.tickets_wanted = false;
+    CHECK_INT(permit_pool("GSSAPI", &s), POOL_COUNT);
 }
 
 TEST_MAIN("kpopd_ipc", T(request_arrives_as_it_was_sent),
@@ -308,4 +330,5 @@ TEST_MAIN("kpopd_ipc", T(request_arrives_as_it_was_sent),
           T(control_garbage_is_refused),
           T(permit_table_allows_start_step_end_only),
           T(permit_decides_once),
-          T(each_pool_runs_its_own_mechanisms_only))
+          T(each_pool_runs_its_own_mechanisms_only),
+          T(mechanism_goes_to_a_pool_that_is_wanted_or_to_none))

@@ -77,6 +77,23 @@ TEST(right_password_is_ok_and_all_else_is_auth)
     passdb_close(db);
 }
 
+TEST(lock_is_told_from_absence)
+{
+    struct passdb *db;
+
+    write_user("alice", "secret");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(passdb_unlocked(db, "alice", error, sizeof(error)), KPOP_OK);
+    CHECK_INT(passdb_unlocked(db, "nobody", error, sizeof(error)), KPOP_OK);
+    CHECK_INT(passdb_unlocked(db, "locked", error, sizeof(error)),
+              KPOP_DENIED);
+    CHECK_INT(passdb_unlocked(db, "star", error, sizeof(error)), KPOP_DENIED);
+    CHECK_INT(unlink(path), 0);
+    CHECK_INT(passdb_unlocked(db, "alice", error, sizeof(error)), KPOP_TEMP);
+    passdb_close(db);
+}
+
 TEST(password_with_nul_or_of_absurd_length_is_auth)
 {
     struct passdb *db;
@@ -202,6 +219,7 @@ TEST(unknown_and_locked_users_cost_as_much_as_known_ones)
 
 static const struct check_test tests[] = {
     T(right_password_is_ok_and_all_else_is_auth),
+    T(lock_is_told_from_absence),
     T(password_with_nul_or_of_absurd_length_is_auth),
     T(hash_itself_is_no_password),
     T(file_is_read_again_when_it_changed),

@@ -13,7 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "plugin/host/kpopd/permit.h"
 #include "plugin/kpop_plugin.h"
 #include "tests/lib/check.h"
 
@@ -160,16 +159,28 @@ TEST(what_is_no_file_is_refused)
     CHECK(strstr(error, "is no plain file") != NULL);
 }
 
-TEST(each_mechanism_has_its_pool)
+TEST(lock_is_seen_and_no_secret)
 {
-    CHECK_INT(permit_pool("KPOP"), POOL_KRB);
-    CHECK_INT(permit_pool("GSSAPI"), POOL_KRB);
-    CHECK_INT(permit_pool("PLAIN"), POOL_PASSWORD);
-    CHECK_INT(permit_pool("CRAM-MD5"), POOL_PASSWORD);
-    CHECK_INT(permit_pool("APOP"), POOL_PASSWORD);
-    CHECK_INT(permit_pool("DIGEST-MD5"), POOL_COUNT);
-    CHECK(!permit_mechanism(POOL_KRB, "CRAM-MD5"));
-    CHECK(!permit_mechanism(POOL_PASSWORD, "GSSAPI"));
+    struct secretdb_secret secret;
+
+    write_text("alice:!wonder land\nbob:*\ncarol:a!b*\n");
+    CHECK_INT(secretdb_lookup(path, "alice", &secret, error, sizeof(error)),
+              KPOP_AUTH);
+    CHECK_INT(secret.size, 0);
+    CHECK_INT(secretdb_lookup(path, "bob", &secret, error, sizeof(error)),
+              KPOP_AUTH);
+    CHECK_INT(secretdb_lookup(path, "carol", &secret, error, sizeof(error)),
+              KPOP_OK);
+    CHECK_INT(secretdb_unlocked(path, "alice", error, sizeof(error)),
+              KPOP_DENIED);
+    CHECK_INT(secretdb_unlocked(path, "bob", error, sizeof(error)),
+              KPOP_DENIED);
+    CHECK_INT(secretdb_unlocked(path, "carol", error, sizeof(error)),
+              KPOP_OK);
+    CHECK_INT(secretdb_unlocked(path, "dave", error, sizeof(error)), KPOP_OK);
+    CHECK_INT(secretdb_unlocked("/nonexistent", "dave", error,
+                                sizeof(error)),
+              KPOP_TEMP);
 }
 
 TEST_MAIN("kpopd_secretdb",
@@ -178,4 +189,4 @@ TEST_MAIN("kpopd_secretdb",
           T(files_that_others_may_read_are_refused),
           T(malformed_lines_are_named_without_their_text),
           T(what_is_no_file_is_refused),
-          T(each_mechanism_has_its_pool))
+          T(lock_is_seen_and_no_secret))

@@ -21,26 +21,25 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/permit.h"
 #include "plugin/host/kpopd/process.h"
-#include "plugin/host/kpopd/secretdb.h"
 
 /* An exchange outlives the login timer by this, milliseconds: the session
  * that owns it ends it, this is for one that forgot. */
 enum { EXPIRY_SLACK = 10000, CHANNELS_MAX = 2048, BEAT_MAX_MS = 1000 };
 
 struct login {
-    struct login *next;
+    struct login *next; /* an older one */
     uint64_t id;
     struct kpop_exchange *exchange;
     enum permit_state state;
     unsigned steps;
     uint64_t expires;
+    struct auth_host_peer peer;
 };
 
 /* To one worker. */
 struct channel {
     int fd;
-    struct login *logins;
-    size_t login_count;
+    struct login *logins; /* newest first */
 };
 
 struct auth {
@@ -48,9 +47,11 @@ struct auth {
     const struct setup *setup;
     struct auth_host_context context;
     enum auth_pool pool;
-    auth_alive *alive;
+    struct auth_mark *mark;
     struct channel *channels;
     size_t channel_count;
+    size_t login_count;    /* of all channels */
+    uint64_t expire_at;    /* when to look for those whose time is over */
     struct pollfd *polls; /* control, then the channels */
     uint8_t frame[IPC_FRAME_MAX];
 };
@@ -66,29 +67,57 @@ find_login(struct channel *channel, uint64_t id)
 }
 
 static void
-end_login(struct auth *auth, struct channel *channel, struct login **at)
+end_login(struct auth *auth, struct login **at)
 {
     struct login *login = *at;
 
     if (login == NULL)
         return;
     *at = login->next;
-    channel->login_count--;
+    auth->login_count--;
     auth->api->exchange_free(login->exchange);
     free(login);
 }
 
+/* Half-finished ones whose session forgot them. */
 static void
-expire_logins(struct auth *auth, struct channel *channel, uint64_t now)
+expire_logins(struct auth *auth, uint64_t now)
 {
-    struct login **at = &channel->logins;
+    size_t i;
 
-    while (*at != NULL) {
-        if ((*at)->expires <= now)
-            end_login(auth, channel, at);
-        else
+    if (now < auth->expire_at)
+        return;
+    auth->expire_at = now + EXPIRY_SLACK;
+    for (i = 0; i < auth->channel_count; i++) {
+        struct login **at = &auth->channels[i].logins;
+
+        while (*at != NULL && (*at)->expires > now)
             at = &(*at)->next;
+        /* All behind it are older. */
+        while (*at != NULL)
+            end_login(auth, at);
     }
+}
+
+/* Of all workers, so that none can take what belongs to the others. */
+static void
+end_oldest(struct auth *auth)
+{
+    struct login **oldest = NULL;
+    struct login **at;
+    size_t i;
+
+    for (i = 0; i < auth->channel_count; i++) {
+        at = &auth->channels[i].logins;
+        if (*at == NULL)
+            continue;
+        while ((*at)->next != NULL)
+            at = &(*at)->next;
+        if (oldest == NULL || (*at)->expires < (*oldest)->expires)
+            oldest = at;
+    }
+    if (oldest != NULL)
+        end_login(auth, oldest);
 }
 
 /* No callback of ours answers later, so the module has no reason to. */
@@ -97,6 +126,14 @@ complete(void *arg, int32_t result)
 {
     (void)arg;
     (void)result;
+}
+
+static void
+peer_fill(struct auth_host_peer *peer, const struct kpop_facts *facts)
+{
+    snprintf(peer->address, sizeof(peer->address), "%s",
+             facts->peer_address);
+    snprintf(peer->session, sizeof(peer->session), "%s", facts->session_id);
 }
 
 static int32_t
@@ -108,10 +145,8 @@ start_login(struct auth *auth, struct channel *channel,
     struct login *login;
     int32_t rc;
 
-    if (channel->login_count >= s->max_unauthenticated)
-        expire_logins(auth, channel, now);
-    if (channel->login_count >= s->max_unauthenticated)
-        return KPOP_TEMP;
+    if (auth->login_count >= s->max_unauthenticated)
+        end_oldest(auth);
     login = calloc(1, sizeof(*login));
     if (login == NULL)
         return KPOP_TEMP;
@@ -124,9 +159,10 @@ start_login(struct auth *auth, struct channel *channel,
     }
     login->id = request->exchange;
     login->expires = now + s->login_timeout + EXPIRY_SLACK;
+    peer_fill(&login->peer, &request->facts);
     login->next = channel->logins;
     channel->logins = login;
-    channel->login_count++;
+    auth->login_count++;
     *login_out = login;
     return KPOP_OK;
 }
@@ -158,6 +194,7 @@ run_step(struct auth *auth, struct channel *channel, struct login *login,
     memset(&answer, 0, sizeof(answer));
     answer.exchange = request->exchange;
     answer.outcome.size = sizeof(answer.outcome);
+    auth->context.peer = &login->peer;
     answer.result = auth->api->exchange_step(
         login->exchange, request->data, request->size, complete, NULL);
     auth->api->exchange_outcome(login->exchange, &answer.outcome);
@@ -171,7 +208,7 @@ run_step(struct auth *auth, struct channel *channel, struct login *login,
     explicit_bzero(auth->frame, sizeof(auth->frame));
     if (login->state == PERMIT_ABSENT) {
         at = find_login(channel, request->exchange);
-        end_login(auth, channel, at);
+        end_login(auth, at);
     }
     return sent;
 }
@@ -188,6 +225,45 @@ refuse(struct auth *auth, const struct channel *channel, uint64_t id,
     return send_answer(auth, channel, &answer);
 }
 
+/* For a worker that has verified a ticket itself. */
+static int
+decide(struct auth *auth, const struct channel *channel,
+       const struct auth_request *request)
+{
+    const struct auth_claim *claim = &request->claim;
+    const struct kpop_identity identity = {
+        .size = sizeof(identity),
+        .mechanism = request->mechanism,
+        .authcid = claim->authcid,
+        .requested = claim->requested,
+        .local = claim->local,
+        .facts = &request->facts,
+    };
+    struct auth_host_peer peer;
+    struct auth_answer answer;
+
+    peer_fill(&peer, &request->facts);
+    auth->context.peer = &peer;
+    memset(&answer, 0, sizeof(answer));
+    answer.exchange = request->exchange;
+    answer.result =
+        auth_host_decide(&auth->context, &identity, &answer.outcome.user);
+    return send_answer(auth, channel, &answer);
+}
+
+static bool
+is_permitted(const struct auth *auth, const struct login *login,
+             const struct auth_request *request)
+{
+    if (!permit_request(login != NULL ? login->state : PERMIT_ABSENT,
+                        request->type))
+        return false;
+    if (request->type == AUTH_START)
+        return permit_mechanism(auth->pool, request->mechanism);
+    return request->type != AUTH_DECIDE
+           || (auth->pool == POOL_KRB && auth->setup->settings.layers);
+}
+
 static int
 serve_request(struct auth *auth, struct channel *channel,
               const struct auth_request *request)
@@ -196,10 +272,7 @@ serve_request(struct auth *auth, struct channel *channel,
     struct login *login = *at;
     int32_t rc;
 
-    if (!permit_request(login != NULL ? login->state : PERMIT_ABSENT,
-                        request->type)
-        || (request->type == AUTH_START
-            && !permit_mechanism(auth->pool, request->mechanism))) {
+    if (!is_permitted(auth, login, request)) {
         /* An exchange may have expired under a slow client. */
         if (request->type == AUTH_STEP && login == NULL)
             return refuse(auth, channel, request->exchange, KPOP_TEMP);
@@ -210,9 +283,11 @@ serve_request(struct auth *auth, struct channel *channel,
         return -1;
     }
     if (request->type == AUTH_END) {
-        end_login(auth, channel, at);
+        end_login(auth, at);
         return 0;
     }
+    if (request->type == AUTH_DECIDE)
+        return decide(auth, channel, request);
     if (request->type == AUTH_START) {
         rc = start_login(auth, channel, request, &login);
         if (rc != KPOP_OK)
@@ -243,7 +318,7 @@ serve_channel(struct auth *auth, struct channel *channel)
                   "closed\"");
         return -1;
     }
-    atomic_store(auth->alive, process_now());
+    atomic_store(&auth->mark->alive, process_now());
     rc = serve_request(auth, channel, &request);
     explicit_bzero(auth->frame, (size_t)len);
     return rc;
@@ -253,7 +328,7 @@ static void
 close_channel(struct auth *auth, struct channel *channel)
 {
     while (channel->logins != NULL)
-        end_login(auth, channel, &channel->logins);
+        end_login(auth, &channel->logins);
     close(channel->fd);
     *channel = auth->channels[--auth->channel_count];
 }
@@ -307,15 +382,18 @@ auth_loop(struct auth *auth, int control_fd)
     size_t i;
 
     for (;;) {
-        atomic_store(auth->alive, process_now());
+        atomic_store(&auth->mark->alive, process_now());
+        atomic_store(&auth->mark->busy, false);
+        expire_logins(auth, process_now());
         auth->polls[0].fd = control_fd;
         auth->polls[0].events = POLLIN;
         for (i = 0; i < auth->channel_count; i++) {
             auth->polls[i + 1].fd = auth->channels[i].fd;
             auth->polls[i + 1].events = POLLIN;
         }
-        if (poll(auth->polls, auth->channel_count + 1, beat) < 0)
+        if (poll(auth->polls, auth->channel_count + 1, beat) <= 0)
             continue;
+        atomic_store(&auth->mark->busy, true);
         /* From the end, because a closed one is filled by the last. */
         for (i = auth->channel_count; i > 0; i--)
             if (auth->polls[i].revents != 0
@@ -333,27 +411,18 @@ make_ready(struct auth *auth)
     const struct settings *s = &auth->setup->settings;
     struct kpop_plugin *plugin = auth->setup->logins;
     char error[SETUP_ERROR_MAX];
+    const char *key;
     int32_t rc = KPOP_OK;
 
     /* Passwords must work even when the keytab or replay cache don't. */
-    if (auth->pool == POOL_PASSWORD)
+    if (auth->pool != POOL_KRB)
         rc = auth->api->set(plugin, "listen_kpop", "", error, sizeof(error));
     if (rc == KPOP_OK)
         rc = auth->api->ready(plugin, error, sizeof(error));
-    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD
-        && s->password_file != NULL) {
-        auth->context.passdb =
-            passdb_open(s->password_file, error, sizeof(error));
-        if (auth->context.passdb == NULL)
-            rc = KPOP_INVALID;
-    }
-    if (rc == KPOP_OK && auth->pool == POOL_PASSWORD
-        && s->secret_file != NULL) {
-        auth->context.secret_file = s->secret_file;
-        if (secretdb_check(s->secret_file, error, sizeof(error)) != 0)
-            rc = KPOP_INVALID;
-    }
-    if (rc == KPOP_OK)
+    if (rc == KPOP_OK
+        && sources_open(&auth->context.sources, s, auth->pool, &key, error,
+                        sizeof(error))
+               == 0)
         return 0;
     log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
     return -1;
@@ -361,7 +430,7 @@ make_ready(struct auth *auth)
 
 int
 auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
-          auth_alive *alive)
+          struct auth_mark *mark)
 {
     const struct control ready = { .type = CONTROL_READY };
     struct auth *auth = calloc(1, sizeof(*auth));
@@ -374,7 +443,7 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
     auth->setup = setup;
     auth->context.api = setup->api;
     auth->pool = pool;
-    auth->alive = alive;
+    auth->mark = mark;
     auth->polls = calloc(1, sizeof(auth->polls[0]));
     if (auth->polls != NULL && make_ready(auth) == 0
         && control_send(control_fd, &ready, -1) == 0) {
@@ -383,7 +452,7 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
     }
     while (auth->channel_count > 0)
         close_channel(auth, &auth->channels[0]);
-    passdb_close(auth->context.passdb);
+    sources_close(&auth->context.sources);
     free(auth->channels);
     free(auth->polls);
     free(auth);

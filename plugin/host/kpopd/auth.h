@@ -10,6 +10,7 @@
 #define KPOPD_AUTH_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "plugin/host/kpopd/control.h"
@@ -21,14 +22,20 @@ extern const struct kpop_host auth_host;
  * configuration is not said again. */
 void auth_host_begin(void);
 
-/* The last sign of life (process_now): each turn of the loop, a step's start.
- * Shared with the master, who replaces a process whose last one is older than
- * auth_timeout, whether it hangs in a step or was stopped outside of one. */
-typedef _Atomic uint64_t auth_alive;
+/* What an auth process shows to the others, in memory shared with them. */
+struct auth_mark {
+    /* The last sign of life (process_now): each turn of the loop, a step's
+     * start.  The master replaces a process whose last one is older than
+     * auth_timeout, whether it hangs in a step or was stopped outside. */
+    _Atomic uint64_t alive;
+    /* It has something to do, or a worker is about to send it something: a
+     * hint, so that the others ask one that has time. */
+    atomic_bool busy;
+};
 
 /* The life of an auth process, after its rights were dropped; the exit
  * status.  Ends when the master's end of control_fd closes. */
 int auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
-              auth_alive *alive);
+              struct auth_mark *mark);
 
 #endif

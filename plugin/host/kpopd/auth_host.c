@@ -8,11 +8,11 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/auth_host.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/log.h"
-#include "plugin/host/kpopd/secretdb.h"
 
 /* In an auth process, not in the check before the start. */
 static bool auth_host_serves;
@@ -38,36 +38,154 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
         log_line(level, event, line);
 }
 
-/* The module's ladder has named the mailbox; it decides alone. */
+/* ---- log ---- */
+
+struct who {
+    char session[128];
+    char peer[ADDRESS_TEXT_MAX + 64];
+    char user[2 * KPOP_USER_MAX];
+};
+
+/* What comes from outside, fit for a line. */
+static void
+name(struct who *who, const struct auth_host_peer *peer, const char *user)
+{
+    (void)log_quote(peer->session, who->session, sizeof(who->session));
+    (void)log_quote(peer->address, who->peer, sizeof(who->peer));
+    (void)log_quote(user, who->user, sizeof(who->user));
+}
+
+static void
+log_reason(const struct auth_host_context *context, const char *event,
+           uint32_t level, const char *user, const char *reason)
+{
+    char text[1024];
+    struct who who;
+
+    name(&who, context->peer, user);
+    log_event(level, event, "session=%s peer=%s claimed=%s reason=%s",
+              who.session, who.peer, who.user,
+              log_quote(reason, text, sizeof(text)));
+}
+
+/* ---- who may read what ---- */
+
+/* As the module has them: of harmless characters. */
+static bool
+is_mailbox(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789._+@-";
+
+    return name[0] != '\0' && name[0] != '.' && name[0] != '-'
+           && strlen(name) <= KPOP_USER_MAX
+           && name[strspn(name, allowed)] == '\0'
+           && strstr(name, "..") == NULL;
+}
+
+static int32_t
+check_lock(struct auth_host_context *context, const char *user)
+{
+    char error[512] = "";
+    int32_t rc =
+        sources_unlocked(&context->sources, user, error, sizeof(error));
+
+    if (rc == KPOP_DENIED)
+        log_reason(context, "auth.locked", KPOP_LOG_INFO, user,
+                   "the account is locked");
+    else if (rc != KPOP_OK)
+        log_event(KPOP_LOG_ERROR, "auth.passwords", "text=\"%s\"", error);
+    return rc;
+}
+
+/* The account of whoever acts for another one: of a principal, what stands
+ * before the realm. */
+static int32_t
+check_proxy_lock(struct auth_host_context *context, const char *authcid)
+{
+    char user[KPOP_USER_MAX + 1];
+    int32_t rc = check_lock(context, authcid);
+
+    if (rc != KPOP_OK || strchr(authcid, '@') == NULL)
+        return rc;
+    snprintf(user, sizeof(user), "%.*s", (int)strcspn(authcid, "@"), authcid);
+    return check_lock(context, user);
+}
+
+static int32_t
+act_for(struct auth_host_context *context,
+        const struct kpop_identity *identity)
+{
+    const struct settings *s = context->sources.settings;
+    char other[2 * KPOP_USER_MAX];
+    struct who who;
+    int32_t rc;
+
+    if (!kpopd_settings_list(s->proxy_users, identity->authcid)
+        || !is_mailbox(identity->requested))
+        return KPOP_DENIED;
+    rc = check_proxy_lock(context, identity->authcid);
+    if (rc != KPOP_OK)
+        return rc;
+    name(&who, context->peer, identity->authcid);
+    log_event(KPOP_LOG_INFO, "auth.proxy",
+              "session=%s peer=%s mechanism=%s authcid=%s mailbox=%s",
+              who.session, who.peer, identity->mechanism, who.user,
+              log_quote(identity->requested, other, sizeof(other)));
+    return KPOP_OK;
+}
+
+/* The module's ladder has named the mailbox; it decides, but for locked
+ * accounts and for who may act for others. */
+int32_t
+auth_host_decide(struct auth_host_context *context,
+                 const struct kpop_identity *identity,
+                 const char **mailbox_out)
+{
+    int32_t rc;
+
+    *mailbox_out = identity->local;
+    if (identity->requested[0] != '\0'
+        && strcmp(identity->requested, identity->local) != 0) {
+        rc = act_for(context, identity);
+        if (rc != KPOP_OK)
+            return rc;
+        *mailbox_out = identity->requested;
+    }
+    return *mailbox_out[0] == '\0' ? KPOP_DENIED
+                                   : check_lock(context, *mailbox_out);
+}
+
 static int32_t
 authorize(void *conn, struct kpop_op *op,
           const struct kpop_identity *identity)
 {
-    const struct auth_host_context *context = conn;
+    struct auth_host_context *context = conn;
+    const char *mailbox;
+    int32_t rc = auth_host_decide(context, identity, &mailbox);
 
-    if (identity->local[0] == '\0')
-        return KPOP_DENIED;
-    if (identity->requested[0] != '\0'
-        && strcmp(identity->requested, identity->local) != 0)
-        return KPOP_DENIED;
-    return context->api->put_user(op, identity->local);
+    return rc == KPOP_OK ? context->api->put_user(op, mailbox) : rc;
 }
+
+/* ---- is it him ---- */
 
 static int32_t
 verify_password(void *conn, struct kpop_op *op, const char *user,
                 const void *password, size_t password_size)
 {
-    const struct auth_host_context *context = conn;
-    char error[512];
-    int32_t rc;
+    struct auth_host_context *context = conn;
+    const struct sources_login login = { user, context->peer->address,
+                                         password, password_size };
+    char reason[512];
+    int32_t rc = sources_verify(&context->sources, &login, reason,
+                                sizeof(reason));
 
     (void)op;
-    if (context->passdb == NULL)
-        return KPOP_AUTH;
-    rc = passdb_verify(context->passdb, user, password, password_size, error,
-                       sizeof(error));
     if (rc == KPOP_TEMP)
-        log_event(KPOP_LOG_ERROR, "auth.passwords", "text=\"%s\"", error);
+        log_reason(context, "auth.passwords", KPOP_LOG_ERROR, user, reason);
+    else if (rc != KPOP_OK && reason[0] != '\0')
+        log_reason(context, "auth.reason", KPOP_LOG_INFO, user, reason);
     return rc;
 }
 
@@ -81,10 +199,8 @@ lookup_secret(void *conn, struct kpop_op *op, const char *user,
     int32_t rc;
 
     (void)mechanism;
-    if (context->secret_file == NULL)
-        return KPOP_AUTH;
-    rc = secretdb_lookup(context->secret_file, user, &secret, error,
-                         sizeof(error));
+    rc = sources_lookup(&context->sources, user, &secret, error,
+                        sizeof(error));
     if (rc == KPOP_TEMP)
         log_event(KPOP_LOG_ERROR, "auth.secrets", "text=\"%s\"", error);
     if (rc == KPOP_OK)

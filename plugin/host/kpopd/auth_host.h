@@ -7,13 +7,25 @@
 #ifndef KPOPD_AUTH_HOST_H
 #define KPOPD_AUTH_HOST_H
 
-#include "plugin/host/kpopd/passdb.h"
+#include "plugin/host/kpopd/sources.h"
 #include "plugin/kpop_plugin.h"
+
+/* Whose step is running. */
+struct auth_host_peer {
+    char address[ADDRESS_TEXT_MAX];
+    char session[64];
+};
 
 struct auth_host_context {
     const struct kpop_api *api;
-    struct passdb *passdb;   /* NULL in the pool for tickets */
-    const char *secret_file; /* the same */
+    struct sources sources;
+    const struct auth_host_peer *peer;
 };
+
+/* May this identity read this mailbox?  KPOP_OK with *mailbox_out, which is a
+ * name of the identity's; or an error. */
+int32_t auth_host_decide(struct auth_host_context *context,
+                         const struct kpop_identity *identity,
+                         const char **mailbox_out);
 
 #endif

@@ -14,7 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plugin/host/kpopd/claim.h"
 #include "plugin/host/kpopd/control.h"
+#include "plugin/host/kpopd/throttle.h"
 #include "plugin/kpop_plugin.h"
 
 struct authclient;
@@ -26,12 +28,17 @@ struct authclient_login {
     struct auth_task *task; /* the open question, or NULL */
     uint64_t exchange;      /* 0 = none */
     uint64_t channel;       /* serial number of its channel */
+    enum claim_form form;   /* how its messages name the user */
+    bool is_named;          /* one did, and this is who: */
+    struct address peer;
+    struct throttle_guess guess;
 };
 
 struct authclient *authclient_new(struct worker *worker);
 void authclient_free(struct authclient *client);
-/* A new auth process of a pool; takes the descriptor. */
-void authclient_add(struct authclient *client, enum auth_pool pool, int fd);
+/* A new auth process, as CONTROL_CHANNEL says; takes the descriptor. */
+void authclient_add(struct authclient *client, const struct control *control,
+                    int fd);
 
 int32_t authclient_mechanisms(void *conn, struct kpop_op *op,
                               const struct kpop_facts *facts);
@@ -43,7 +50,11 @@ int32_t authclient_step(void *conn, struct kpop_op *op,
                         const struct kpop_facts *facts, const void *data,
                         size_t size);
 void authclient_end(void *conn);
+int32_t authclient_authorize(void *conn, struct kpop_op *op,
+                             const struct kpop_identity *identity);
 /* The connection has gone: its question need not be asked any more. */
 void authclient_cancel(void *conn, struct kpop_op *op);
+/* The worker stops: who is kept waiting is answered now. */
+void authclient_hurry(struct authclient *client);
 
 #endif

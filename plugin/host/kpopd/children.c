@@ -25,9 +25,13 @@
 static const char *
 child_name(const struct child *child)
 {
-    if (child->kind == CHILD_WORKER)
-        return "worker";
-    return child->pool == POOL_KRB ? "auth-krb" : "auth-password";
+    static const char *const pools[POOL_COUNT] = {
+        [POOL_KRB] = "auth-krb",
+        [POOL_PASSWORD] = "auth-password",
+        [POOL_OUTSIDE] = "auth-outside",
+    };
+
+    return child->kind == CHILD_WORKER ? "worker" : pools[child->pool];
 }
 
 static void
@@ -41,7 +45,7 @@ add_slots(struct generation *generation, enum child_kind kind,
         child->generation = generation;
         child->kind = kind;
         child->pool = pool;
-        child->alive = &generation->alive[generation->count];
+        child->mark = &generation->marks[generation->count];
         child->control = -1;
         generation->count++;
     }
@@ -51,28 +55,28 @@ struct generation *
 generation_new(struct setup *setup)
 {
     const struct settings *s = &setup->settings;
-    size_t most = s->workers + 2 * (size_t)s->auth_processes;
+    size_t most = s->workers + POOL_COUNT * (size_t)s->auth_processes;
     struct generation *generation = calloc(1, sizeof(*generation));
+    enum auth_pool pool;
 
     if (generation == NULL)
         return NULL;
     generation->children = calloc(most, sizeof(generation->children[0]));
-    generation->alive_size = most * sizeof(auth_alive);
-    generation->alive = mmap(NULL, generation->alive_size,
+    generation->marks_size = most * sizeof(generation->marks[0]);
+    generation->marks = mmap(NULL, generation->marks_size,
                             PROT_READ | PROT_WRITE,
                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (generation->children == NULL || generation->alive == MAP_FAILED) {
+    if (generation->children == NULL || generation->marks == MAP_FAILED) {
         free(generation->children);
-        if (generation->alive != MAP_FAILED)
-            munmap(generation->alive, generation->alive_size);
+        if (generation->marks != MAP_FAILED)
+            munmap(generation->marks, generation->marks_size);
         free(generation);
         return NULL;
     }
     /* Auth processes first: they take longer to start. */
-    if (s->kpop_wanted)
-        add_slots(generation, CHILD_AUTH, POOL_KRB, s->auth_processes);
-    if (kpopd_settings_want_passwords(s))
-        add_slots(generation, CHILD_AUTH, POOL_PASSWORD, s->auth_processes);
+    for (pool = POOL_KRB; pool < POOL_COUNT; pool++)
+        if (kpopd_settings_want_pool(s, pool))
+            add_slots(generation, CHILD_AUTH, pool, s->auth_processes);
     add_slots(generation, CHILD_WORKER, POOL_KRB, s->workers);
     generation->setup = setup;
     return generation;
@@ -87,7 +91,7 @@ generation_free(struct generation *generation)
         return;
     for (i = 0; i < generation->count; i++)
         child_let_go(&generation->children[i]);
-    munmap(generation->alive, generation->alive_size);
+    munmap(generation->marks, generation->marks_size);
     free(generation->children);
     setup_free(generation->setup);
     free(generation);
@@ -126,6 +130,7 @@ connect_pair(const struct child *worker, const struct child *auth)
     memset(&control, 0, sizeof(control));
     control.type = CONTROL_CHANNEL;
     control.pool = auth->pool;
+    control.id = (uint64_t)(auth - auth->generation->children);
     if (ipc_pair(fds) != 0) {
         log_event(KPOP_LOG_ERROR, "process.fail",
                   "call=socketpair error=\"%s\"", strerror(errno));
@@ -165,6 +170,9 @@ run_child(const struct child *child, int control, pid_t parent)
 {
     const struct setup *setup = child->generation->setup;
     const bool is_worker = child->kind == CHILD_WORKER;
+    const struct worker_shared shared = { child->generation->marks,
+                                          child->generation->count,
+                                          child->generation->throttle };
     char error[SETUP_ERROR_MAX];
     int status = 1;
 
@@ -180,10 +188,11 @@ run_child(const struct child *child, int control, pid_t parent)
     } else if (process_begin_child(control, is_worker ? SIGTERM : SIGKILL,
                                    parent)
                == 0) {
-        process_harden();
+        /* PAM's modules may have helpers with rights of their own. */
+        process_harden(!is_worker && child->pool == POOL_OUTSIDE);
         status = is_worker
-                     ? worker_main(setup, control)
-                     : auth_main(setup, child->pool, control, child->alive);
+                     ? worker_main(setup, &shared, control)
+                     : auth_main(setup, child->pool, control, child->mark);
     }
     exit(status);
 }
@@ -211,7 +220,8 @@ child_start(struct child *child, uint64_t now)
         plan_restart(child, now);
         return -1;
     }
-    atomic_store(child->alive, 0);
+    atomic_store(&child->mark->alive, 0);
+    atomic_store(&child->mark->busy, false);
     pid = fork();
     if (pid == 0)
         run_child(child, fds[1], parent);
@@ -279,7 +289,7 @@ child_watch(struct child *child, uint64_t now)
 
     if (child->kind != CHILD_AUTH || child->pid == 0 || child->killed)
         return;
-    since = atomic_load(child->alive);
+    since = atomic_load(&child->mark->alive);
     if (!child->ready) {
         since = child->started;
         limit = STARTUP_MAX;

@@ -37,7 +37,7 @@ struct child {
     struct generation *generation;
     enum child_kind kind;
     enum auth_pool pool;    /* auth processes */
-    auth_alive *alive;      /* auth processes */
+    struct auth_mark *mark; /* auth processes */
     pid_t pid;              /* 0: none runs */
     int control;            /* -1: none */
     bool ready;
@@ -57,8 +57,9 @@ struct generation {
     int epoll;               /* the master's, where controls are watched */
     struct child *children;
     size_t count;
-    auth_alive *alive;       /* one shared page or more */
-    size_t alive_size;
+    struct throttle *throttle; /* the master's */
+    struct auth_mark *marks; /* one for each slot, in shared memory */
+    size_t marks_size;
     bool retired;            /* its workers were told to end their sessions */
     bool draining;
     bool was_ready;

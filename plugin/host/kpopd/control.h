@@ -16,8 +16,13 @@
 
 #include "plugin/host/kpopd/address.h"
 
-/* Which pool of auth processes. */
-enum auth_pool { POOL_KRB, POOL_PASSWORD, POOL_COUNT };
+/*
+ * Which pool of auth processes.  Each has its own, so that one that waits
+ * holds up its own logins only: tickets, which wait for the replay cache;
+ * passwords and secrets of our files; PAM and saslauthd, which wait for
+ * whatever is behind them.
+ */
+enum auth_pool { POOL_KRB, POOL_PASSWORD, POOL_OUTSIDE, POOL_COUNT };
 
 enum control_type {
     /* master to worker */
@@ -26,7 +31,8 @@ enum control_type {
     CONTROL_DRAIN,          /* no more will come; end with the last session */
     CONTROL_STOP,           /* end all sessions gracefully, then yourself */
     /* master to worker and auth process */
-    CONTROL_CHANNEL,        /* pool; a socket to the other one beside */
+    CONTROL_CHANNEL,        /* pool, id: the auth process's place; a socket
+                             * to the other one beside */
     /* to the master */
     CONTROL_READY,
     CONTROL_LOGGED_IN,      /* id */

@@ -22,6 +22,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/strays.h"
 
 enum { EVENTS = 64, CONTROLS_A_TURN = 256, WATCH_MS = 1000 };
 
@@ -235,9 +236,16 @@ child_by_pid(const struct master *master, pid_t pid)
     return NULL;
 }
 
+static bool
+is_child(const void *arg, pid_t pid)
+{
+    return child_by_pid(arg, pid) != NULL;
+}
+
 static void
 reap(struct master *master, uint64_t now)
 {
+    bool killed = false;
     struct child *child;
     bool expected;
     int status;
@@ -249,8 +257,11 @@ reap(struct master *master, uint64_t now)
             continue;
         expected = child->generation->draining || master->stopping;
         limits_remove_owner(master->limits, child);
+        killed = killed || child->killed;
         child_ended(child, status, expected, now);
     }
+    if (killed)
+        strays_kill(is_child, master);
 }
 
 /* ---- signals ---- */
@@ -398,6 +409,12 @@ start(struct master *master, char *error, size_t error_size)
     clock_gettime(CLOCK_REALTIME, &now);
     master->last_id = (uint64_t)now.tv_sec << 24;
     process_raise_files();
+    strays_begin();
+    master->throttle = throttle_new();
+    if (master->throttle == NULL) {
+        snprintf(error, error_size, "cannot start: %s", strerror(errno));
+        return -1;
+    }
     return master_configure(master, error, error_size);
 }
 
@@ -425,6 +442,7 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
     if (master.current != NULL)
         generation_free(master.current);
     limits_free(master.limits);
+    throttle_free(master.throttle);
     if (master.signals >= 0)
         close(master.signals);
     if (master.epoll >= 0)

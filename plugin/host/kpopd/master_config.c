@@ -41,6 +41,7 @@ take_generation(struct master *master, struct generation *generation,
     master_own_listeners(master);
     generation->owner = master;
     generation->epoll = master->epoll;
+    generation->throttle = master->throttle;
     generation->next = master->current;
     if (master->current != NULL)
         master->current->draining = true;

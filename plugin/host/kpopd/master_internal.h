@@ -13,6 +13,7 @@
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
 #include "plugin/host/kpopd/listen.h"
+#include "plugin/host/kpopd/throttle.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum {
@@ -36,6 +37,8 @@ struct master {
     int held_fd;               /* or -1 */
     uint64_t held_since;
     struct limits *limits;
+    struct throttle *throttle; /* of all generations, so that a reload
+                                * forgives nobody */
     struct generation *current; /* newest first */
     uint64_t last_id;
     bool stopping;

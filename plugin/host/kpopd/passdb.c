@@ -58,11 +58,17 @@ forget(struct passdb *db)
     db->count = 0;
 }
 
-/* "!" and "*" lock an account; they match no password, at the usual cost. */
+/* Matches no password, at the usual cost. */
+static bool
+is_locked(const char *hash)
+{
+    return hash[0] == '!' || hash[0] == '*';
+}
+
 static bool
 is_hash(const char *hash)
 {
-    return hash[0] != '\0' && hash[0] != '!' && hash[0] != '*'
+    return hash[0] != '\0' && !is_locked(hash)
            && crypt_checksalt(hash) != CRYPT_SALT_INVALID;
 }
 
@@ -305,21 +311,43 @@ compare(struct passdb *db, const char *hash, const char *password)
     return rc;
 }
 
+/* With the file of now; 0, or -1 with a sentence. */
+static int
+find(struct passdb *db, const char *user, const struct credential **found_out,
+     char *error, size_t error_size)
+{
+    const struct credential wanted = { user, NULL };
+
+    if (has_changed(db) && load(db, error, error_size) != 0)
+        return -1;
+    *found_out = db->count == 0 ? NULL
+                                : bsearch(&wanted, db->credentials, db->count,
+                                          sizeof(wanted), by_user);
+    return 0;
+}
+
+int32_t
+passdb_unlocked(struct passdb *db, const char *user, char *error,
+                size_t error_size)
+{
+    const struct credential *found;
+
+    if (find(db, user, &found, error, error_size) != 0)
+        return KPOP_TEMP;
+    return found != NULL && is_locked(found->hash) ? KPOP_DENIED : KPOP_OK;
+}
+
 int32_t
 passdb_verify(struct passdb *db, const char *user, const void *password,
               size_t password_size, char *error, size_t error_size)
 {
-    struct credential wanted = { user, NULL };
     const struct credential *found;
     const char *hash = NULL;
     char text[CRYPT_MAX_PASSPHRASE_SIZE];
     int32_t rc;
 
-    if (has_changed(db) && load(db, error, error_size) != 0)
+    if (find(db, user, &found, error, error_size) != 0)
         return KPOP_TEMP;
-    found = db->count == 0 ? NULL
-                           : bsearch(&wanted, db->credentials, db->count,
-                                     sizeof(wanted), by_user);
     if (found != NULL && is_hash(found->hash))
         hash = found->hash;
     memset(text, 0, sizeof(text));

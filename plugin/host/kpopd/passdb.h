@@ -31,5 +31,9 @@ void passdb_close(struct passdb *db); /* wipes */
 int32_t passdb_verify(struct passdb *db, const char *user,
                       const void *password, size_t password_size, char *error,
                       size_t error_size);
+/* KPOP_OK, also for a user who is not there; KPOP_DENIED when the user's hash
+ * begins with ! or *; KPOP_TEMP as above. */
+int32_t passdb_unlocked(struct passdb *db, const char *user, char *error,
+                        size_t error_size);
 
 #endif

@@ -13,6 +13,7 @@ static const struct {
     enum auth_request_type type;
 } allowed[] = {
     { PERMIT_ABSENT, AUTH_START },
+    { PERMIT_ABSENT, AUTH_DECIDE },
     { PERMIT_CONTINUING, AUTH_STEP },
     { PERMIT_CONTINUING, AUTH_END },
     { PERMIT_DECIDED, AUTH_END },
@@ -26,9 +27,14 @@ static const struct {
 } mechanisms[] = {
     { "KPOP", POOL_KRB },
     { "GSSAPI", POOL_KRB },
+    /* Where there is somebody outside to ask, the files have no passwords. */
+    { "PLAIN", POOL_OUTSIDE },
     { "PLAIN", POOL_PASSWORD },
     { "CRAM-MD5", POOL_PASSWORD },
     { "APOP", POOL_PASSWORD },
+    { "SCRAM-SHA-1", POOL_PASSWORD },
+    { "SCRAM-SHA-256", POOL_PASSWORD },
+    { "SCRAM-SHA-512", POOL_PASSWORD },
 };
 
 bool
@@ -43,12 +49,13 @@ permit_request(enum permit_state state, enum auth_request_type type)
 }
 
 enum auth_pool
-permit_pool(const char *mechanism)
+permit_pool(const char *mechanism, const struct settings *settings)
 {
     size_t i;
 
     for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
-        if (strcmp(mechanisms[i].mechanism, mechanism) == 0)
+        if (strcmp(mechanisms[i].mechanism, mechanism) == 0
+            && kpopd_settings_want_pool(settings, mechanisms[i].pool))
             return mechanisms[i].pool;
     return POOL_COUNT;
 }
@@ -56,7 +63,13 @@ permit_pool(const char *mechanism)
 bool
 permit_mechanism(enum auth_pool pool, const char *mechanism)
 {
-    return pool != POOL_COUNT && permit_pool(mechanism) == pool;
+    size_t i;
+
+    for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+        if (mechanisms[i].pool == pool
+            && strcmp(mechanisms[i].mechanism, mechanism) == 0)
+            return true;
+    return false;
 }
 
 enum permit_state

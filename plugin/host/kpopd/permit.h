@@ -15,6 +15,7 @@
 
 #include "plugin/host/kpopd/authmsg.h"
 #include "plugin/host/kpopd/control.h"
+#include "plugin/host/kpopd/settings.h"
 
 enum permit_state {
     PERMIT_ABSENT,     /* no such exchange */
@@ -32,7 +33,8 @@ bool permit_mechanism(enum auth_pool pool, const char *mechanism);
  * for the moment may be asked again. */
 enum permit_state permit_after(enum auth_request_type type, int32_t result,
                                unsigned steps);
-/* The pool for a mechanism, POOL_COUNT when there is none. */
-enum auth_pool permit_pool(const char *mechanism);
+/* The pool for a mechanism, POOL_COUNT when none that is wanted has it. */
+enum auth_pool permit_pool(const char *mechanism,
+                           const struct settings *settings);
 
 #endif

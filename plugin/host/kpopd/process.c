@@ -39,12 +39,13 @@ process_now(void)
 }
 
 void
-process_harden(void)
+process_harden(bool has_helpers)
 {
     struct rlimit none = { 0, 0 };
 
     (void)setrlimit(RLIMIT_CORE, &none);
-    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (!has_helpers)
+        (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     /* The leak checker looks at us by ptrace. */
     if (!SANITIZED)
         (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

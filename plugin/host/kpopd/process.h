@@ -6,6 +6,7 @@
 #ifndef KPOPD_PROCESS_H
 #define KPOPD_PROCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,9 @@
 /* Milliseconds of a clock that nobody sets. */
 uint64_t process_now(void);
 
-/* No core files, no ptrace by the same user, no new rights by exec. */
-void process_harden(void);
+/* No core files, no ptrace by the same user and, unless it has helpers that
+ * need them, no new rights by exec. */
+void process_harden(bool has_helpers);
 /* As many descriptors as we may have. */
 void process_raise_files(void);
 /* Takes the account for good; 0, or -1 with a sentence.  No account: stays. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,8 +133,8 @@ try_line(const char *line, size_t len, const char *user,
     return KPOP_OK;
 }
 
-int32_t
-secretdb_lookup(const char *path, const char *user,
+static int32_t
+find(const char *path, const char *user,
                 struct secretdb_secret *secret_out, char *error,
                 size_t error_size)
 {
@@ -168,6 +169,39 @@ secretdb_lookup(const char *path, const char *user,
     }
     text_free(&text);
     return rc;
+}
+
+static bool
+is_locked(const struct secretdb_secret *secret)
+{
+    return secret->size > 0
+           && (secret->data[0] == '!' || secret->data[0] == '*');
+}
+
+int32_t
+secretdb_lookup(const char *path, const char *user,
+                struct secretdb_secret *secret_out, char *error,
+                size_t error_size)
+{
+    int32_t rc = find(path, user, secret_out, error, error_size);
+
+    if (rc != KPOP_OK || !is_locked(secret_out))
+        return rc;
+    explicit_bzero(secret_out, sizeof(*secret_out));
+    return KPOP_AUTH;
+}
+
+int32_t
+secretdb_unlocked(const char *path, const char *user, char *error,
+                  size_t error_size)
+{
+    struct secretdb_secret secret;
+    int32_t rc = find(path, user, &secret, error, error_size);
+
+    if (rc == KPOP_OK && is_locked(&secret))
+        rc = KPOP_DENIED;
+    explicit_bzero(&secret, sizeof(secret));
+    return rc == KPOP_AUTH ? KPOP_OK : rc;
 }
 
 int

@@ -1,10 +1,12 @@
 /*
- * secretdb.h - users and secrets of `secrets = file:PATH`, for APOP and
- * CRAM-MD5.
+ * secretdb.h - users and secrets of `secrets = file:PATH`, for APOP,
+ * CRAM-MD5 and SCRAM.
  *
  * Lines are user:secret; all behind the first colon is the secret, `#` begins
- * a comment line.  The secrets are plain text, so the file must be mode 0600
- * and auth_user's own.  It is read for every lookup and kept nowhere.
+ * a comment line.  One that begins with ! or * locks the account, so no
+ * secret can begin with them.  The secrets are plain text, so the file must
+ * be mode 0600 and auth_user's own.  It is read for every lookup and kept
+ * nowhere.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -30,5 +32,9 @@ int secretdb_check(const char *path, char *error, size_t error_size);
 int32_t secretdb_lookup(const char *path, const char *user,
                         struct secretdb_secret *secret_out, char *error,
                         size_t error_size);
+/* KPOP_OK, also for a user who is not there; KPOP_DENIED when the user is
+ * locked; KPOP_TEMP with a sentence. */
+int32_t secretdb_unlocked(const char *path, const char *user, char *error,
+                          size_t error_size);
 
 #endif

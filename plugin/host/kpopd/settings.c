@@ -6,7 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #define _GNU_SOURCE
-#include "plugin/host/kpopd/settings.h"
+#include "plugin/host/kpopd/settings_internal.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,16 +26,24 @@ const struct kpop_key kpopd_keys[] = {
         "Where the mail is: maildir:PATH, where %u stands for the user and "
         "%d for the domain behind an @ in the user's name."),
     KEY(KPOP_KEY_TEXT, 0, 0, "passwords", "", "",
-        "Who checks USER and PASS: file:PATH, a file of user:hash lines "
-        "(hashes of crypt(3)) that only auth_user can read."),
+        "Who checks passwords: file:PATH, a file of user:hash lines (hashes "
+        "of crypt(3)) that only auth_user can read; pam:SERVICE; or "
+        "saslauthd:, or saslauthd:PATH of its socket."),
     KEY(KPOP_KEY_TEXT, 0, 0, "secrets", "", "",
-        "Secrets for APOP and CRAM-MD5: file:PATH, a file of user:secret "
-        "lines in plain text, auth_user's own and mode 0600."),
+        "Secrets for APOP, CRAM-MD5 and SCRAM: file:PATH, a file of "
+        "user:secret lines in plain text, auth_user's own and mode 0600; or "
+        "sasldb:, or sasldb:PATH."),
+    KEY(KPOP_KEY_LIST, 0, 0, "proxy_users", "", "",
+        "Principals and users who may open the maildrops of all others."),
+    KEY(KPOP_KEY_SECONDS, 0, 30, "login_failure_delay", "16", "",
+        "How long a login by password or secret waits at most, after others "
+        "from its address or for its user have failed; 0 is never."),
     KEY(KPOP_KEY_NUMBER, 1, 256, "workers", "", "",
         "How many processes serve connections; one a processor by default."),
     KEY(KPOP_KEY_NUMBER, 1, 64, "auth_processes", "", "",
-        "How many processes check tickets, and as many again passwords; one "
-        "a processor by default."),
+        "How many processes check tickets, as many again passwords and "
+        "secrets, and as many again ask PAM or saslauthd; one a processor by "
+        "default."),
     KEY(KPOP_KEY_SECONDS, 1, 300, "auth_timeout", "5", "",
         "How long one step of a login may take before the client is told to "
         "try again and the process that hangs is replaced."),
@@ -48,8 +56,8 @@ const struct kpop_key kpopd_keys[] = {
         "The user who can read the keytab and the password file, and nobody "
         "else; needed when kpopd is started as root."),
     KEY(KPOP_KEY_LIST, 0, 0, "trusted_networks", "", "",
-        "Networks (10.0.0.0/8, 2001:db8::/32) from which "
-        "max_sessions_per_ip does not count."),
+        "Networks (10.0.0.0/8, 2001:db8::/32) from which neither "
+        "max_sessions_per_ip nor login_failure_delay counts."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions", "10000", "",
         "How many connections there may be at all."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions_per_ip", "50", "",
@@ -65,30 +73,21 @@ const struct kpop_key kpopd_keys[] = {
 
 const size_t kpopd_key_count = sizeof(kpopd_keys) / sizeof(kpopd_keys[0]);
 
-/* What the readers below share. */
-struct reading {
-    const struct kpop_api *api;
-    struct kpop_plugin *plugin;
-    struct settings *settings;
-    char *error;
-    size_t error_size;
-};
-
-static int32_t
-blame(const struct reading *r, const char *key, const char *sentence)
+int32_t
+reading_blame(const struct reading *r, const char *key, const char *sentence)
 {
     return r->api->blame(r->plugin, key, sentence, r->error, r->error_size);
 }
 
-static int32_t
-no_memory(const struct reading *r)
+int32_t
+reading_no_memory(const struct reading *r)
 {
     snprintf(r->error, r->error_size, "out of memory");
     return KPOP_NO_MEMORY;
 }
 
-static const char *
-text_of(const struct reading *r, const char *key)
+const char *
+reading_text(const struct reading *r, const char *key)
 {
     const char *text = r->api->get(r->plugin, key);
 
@@ -99,7 +98,7 @@ text_of(const struct reading *r, const char *key)
 static uint64_t
 number_of(const struct reading *r, const char *key, uint64_t otherwise)
 {
-    const char *text = text_of(r, key);
+    const char *text = reading_text(r, key);
 
     return text[0] != '\0' ? strtoull(text, NULL, 10) : otherwise;
 }
@@ -155,71 +154,36 @@ static int32_t
 read_store(const struct reading *r)
 {
     static const char prefix[] = "maildir:";
-    const char *value = text_of(r, "store");
+    const char *value = reading_text(r, "store");
     const char *path = value + sizeof(prefix) - 1;
     const char *fault;
 
     if (value[0] == '\0')
-        return blame(r, "store", "is needed; write maildir:PATH/%u");
+        return reading_blame(r, "store", "is needed; write maildir:PATH/%u");
     if (strncmp(value, "mbox", 4) == 0)
-        return blame(r, "store", kpopd_maildirs_only);
+        return reading_blame(r, "store", kpopd_maildirs_only);
     if (strncmp(value, prefix, sizeof(prefix) - 1) != 0)
-        return blame(r, "store",
+        return reading_blame(r, "store",
                      "is neither maildir:PATH nor anything kpopd can serve; "
                      "other formats are served by Dovecot with the package "
                      "dovecot-kpop");
     fault = template_fault(path);
     if (fault != NULL)
-        return blame(r, "store", fault);
+        return reading_blame(r, "store", fault);
     r->settings->store = strdup(path);
-    return r->settings->store != NULL ? KPOP_OK : no_memory(r);
-}
-
-/* file:PATH, of a key that allows nothing else yet. */
-static int32_t
-read_file(const struct reading *r, const char *key, const char *fault,
-          char **path_out)
-{
-    static const char prefix[] = "file:";
-    const char *value = text_of(r, key);
-
-    if (value[0] == '\0')
-        return KPOP_OK;
-    if (strncmp(value, prefix, sizeof(prefix) - 1) != 0
-        || value[sizeof(prefix) - 1] != '/')
-        return blame(r, key, fault);
-    *path_out = strdup(value + sizeof(prefix) - 1);
-    return *path_out != NULL ? KPOP_OK : no_memory(r);
-}
-
-static int32_t
-read_passwords(const struct reading *r)
-{
-    int32_t rc = read_file(
-        r, "passwords",
-        "write file:PATH with an absolute path; other sources of passwords "
-        "are not supported by this version",
-        &r->settings->password_file);
-
-    if (rc != KPOP_OK)
-        return rc;
-    return read_file(
-        r, "secrets",
-        "write file:PATH with an absolute path; other sources of secrets "
-        "are not supported by this version",
-        &r->settings->secret_file);
+    return r->settings->store != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
 static int32_t
 read_account(const struct reading *r, const char *key, struct account *out)
 {
-    const char *name = text_of(r, key);
+    const char *name = reading_text(r, key);
     const struct passwd *entry;
     char sentence[160];
 
     if (name[0] == '\0') {
         if (geteuid() == 0)
-            return blame(r, key,
+            return reading_blame(r, key,
                          "is needed, because kpopd was started as root: name "
                          "a user without rights in run_as and another one in "
                          "auth_user");
@@ -229,16 +193,16 @@ read_account(const struct reading *r, const char *key, struct account *out)
     entry = getpwnam(name);
     if (entry == NULL) {
         snprintf(sentence, sizeof(sentence), "there is no user %.64s", name);
-        return blame(r, key, sentence);
+        return reading_blame(r, key, sentence);
     }
     if (entry->pw_uid == 0)
-        return blame(r, key, "must not be root");
+        return reading_blame(r, key, "must not be root");
     out->uid = entry->pw_uid;
     out->gid = entry->pw_gid;
     if (geteuid() != 0)
         return KPOP_OK; /* started as a plain user it runs as that one */
     out->name = strdup(name);
-    return out->name != NULL ? KPOP_OK : no_memory(r);
+    return out->name != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
 static int32_t
@@ -251,7 +215,7 @@ read_accounts(const struct reading *r)
         rc = read_account(r, "auth_user", &s->auth_user);
     if (rc == KPOP_OK && s->auth_user.name != NULL
         && s->auth_user.uid == s->run_as.uid)
-        return blame(r, "auth_user",
+        return reading_blame(r, "auth_user",
                      "must be another user than run_as, else the workers "
                      "could read the keytab");
     return rc;
@@ -260,7 +224,7 @@ read_accounts(const struct reading *r)
 static int32_t
 read_networks(const struct reading *r)
 {
-    const char *at = text_of(r, "trusted_networks");
+    const char *at = reading_text(r, "trusted_networks");
     struct settings *s = r->settings;
     char word[ADDRESS_TEXT_MAX];
     char sentence[160];
@@ -268,7 +232,7 @@ read_networks(const struct reading *r)
     /* No more networks than octets in the text. */
     s->trusted = calloc(strlen(at) + 1, sizeof(s->trusted[0]));
     if (s->trusted == NULL)
-        return no_memory(r);
+        return reading_no_memory(r);
     for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
         size_t span = strcspn(at, " \t");
 
@@ -279,7 +243,7 @@ read_networks(const struct reading *r)
             snprintf(sentence, sizeof(sentence),
                      "%s is no network such as 10.0.0.0/8 or 2001:db8::/32",
                      word);
-            return blame(r, "trusted_networks", sentence);
+            return reading_blame(r, "trusted_networks", sentence);
         }
         s->trusted_count++;
         at += span;
@@ -304,7 +268,7 @@ read_numbers(const struct reading *r)
     static const char *const words[] = { "error", "warning", "info",
                                          "debug" };
     struct settings *s = r->settings;
-    const char *level = text_of(r, "log_level");
+    const char *level = reading_text(r, "log_level");
     unsigned cores = processors();
     uint32_t i;
 
@@ -315,9 +279,10 @@ read_numbers(const struct reading *r)
         (uint32_t)number_of(r, "max_sessions_per_ip", 50);
     s->max_unauthenticated =
         (uint32_t)number_of(r, "max_unauthenticated", 500);
+    s->failure_delay = number_of(r, "login_failure_delay", 16) * 1000;
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
-    s->use_syslog = strcmp(text_of(r, "log"), "syslog") == 0;
+    s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)
         if (strcmp(level, words[i]) == 0)
@@ -332,18 +297,26 @@ read_module_keys(const struct reading *r)
     struct kpop_service service;
     uint32_t i;
 
+    /* A site that has only passwords need not have a keytab. */
+    const bool gssapi =
+        kpopd_settings_list(reading_text(r, "mechanisms"), "GSSAPI")
+        && access(reading_text(r, "keytab"), F_OK) == 0;
+
     for (i = 0;; i++) {
         memset(&service, 0, sizeof(service));
         service.size = sizeof(service);
         if (r->api->service(r->plugin, i, &service) != 1)
             break;
-        if (strcmp(service.name, "kpop") == 0)
-            s->kpop_wanted = true;
+        if (strcmp(service.name, "kpop") == 0 || gssapi)
+            s->tickets_wanted = true;
     }
-    s->state_dir = strdup(text_of(r, "state_dir"));
-    s->replay_cache = strdup(text_of(r, "replay_cache"));
-    if (s->state_dir == NULL || s->replay_cache == NULL)
-        return no_memory(r);
+    s->layers = gssapi && strcmp(reading_text(r, "max_ssf"), "0") != 0;
+    s->state_dir = strdup(reading_text(r, "state_dir"));
+    s->replay_cache = strdup(reading_text(r, "replay_cache"));
+    s->hostname = strdup(reading_text(r, "hostname"));
+    if (s->state_dir == NULL || s->replay_cache == NULL
+        || s->hostname == NULL)
+        return reading_no_memory(r);
     return KPOP_OK;
 }
 
@@ -360,7 +333,7 @@ kpopd_settings_read(const struct kpop_api *api,
     read_numbers(&r);
     rc = read_store(&r);
     if (rc == KPOP_OK)
-        rc = read_passwords(&r);
+        rc = settings_read_logins(&r);
     if (rc == KPOP_OK)
         rc = read_accounts(&r);
     if (rc == KPOP_OK)
@@ -372,20 +345,17 @@ kpopd_settings_read(const struct kpop_api *api,
     return rc;
 }
 
-bool
-kpopd_settings_want_passwords(const struct settings *settings)
-{
-    return settings->password_file != NULL || settings->secret_file != NULL;
-}
-
 void
 kpopd_settings_free(struct settings *settings)
 {
     free(settings->store);
-    free(settings->password_file);
-    free(settings->secret_file);
+    free(settings->password_where);
+    free(settings->secret_where);
+    free(settings->hostname);
+    free(settings->proxy_users);
     free(settings->state_dir);
     free(settings->replay_cache);
+    free(settings->worker_replay_cache);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "plugin/host/kpopd/address.h"
+#include "plugin/host/kpopd/control.h"
 #include "plugin/kpop_plugin.h"
 
 extern const struct kpop_key kpopd_keys[];
@@ -31,12 +32,28 @@ struct account {
     gid_t gid;
 };
 
+/* NONE: USER/PASS and PLAIN are off. */
+enum password_source {
+    PASSWORDS_NONE,
+    PASSWORDS_FILE,
+    PASSWORDS_PAM,
+    PASSWORDS_SASLAUTHD
+};
+
+/* NONE: APOP, CRAM-MD5 and SCRAM are off. */
+enum secret_source { SECRETS_NONE, SECRETS_FILE, SECRETS_SASLDB };
+
 struct settings {
     char *store;         /* template of the maildir's path; NULL = none */
-    char *password_file; /* NULL = USER/PASS and PLAIN are off */
-    char *secret_file;   /* NULL = APOP and CRAM-MD5 are off */
+    enum password_source password_source;
+    char *password_where; /* a file, a service of PAM, a socket */
+    enum secret_source secret_source;
+    char *secret_where;   /* a file */
+    char *hostname;       /* the module's key; the realm of a sasldb */
+    char *proxy_users;    /* words; who may open any maildrop */
     char *state_dir;
     char *replay_cache;  /* the module's key; its file is made by us */
+    char *worker_replay_cache; /* with layers: of workers; else NULL */
     unsigned workers;
     unsigned auth_processes; /* of each pool */
     struct account run_as;
@@ -46,11 +63,13 @@ struct settings {
     uint32_t max_sessions;
     uint32_t max_sessions_per_ip;
     uint32_t max_unauthenticated;
+    uint64_t failure_delay; /* milliseconds */
     uint64_t auth_timeout;  /* milliseconds */
     uint64_t login_timeout; /* milliseconds; the module's key */
     bool use_syslog;
     uint32_t log_level;
-    bool kpop_wanted; /* a kpop listener is configured */
+    bool tickets_wanted; /* KPOP, or GSSAPI and there is a keytab */
+    bool layers;         /* max_ssf above 0: workers run GSSAPI */
 };
 
 /* KPOP_OK, or KPOP_INVALID with a sentence. */
@@ -62,8 +81,11 @@ int32_t kpopd_settings_read(const struct kpop_api *api,
                             struct kpop_plugin *plugin,
                             struct settings *settings_out, char *error,
                             size_t error_size);
-/* Is there anything for the password pool to check? */
-bool kpopd_settings_want_passwords(const struct settings *settings);
+/* Is there anything for this pool of auth processes to do? */
+bool kpopd_settings_want_pool(const struct settings *settings,
+                              enum auth_pool pool);
+/* Is word one of the words of a list? */
+bool kpopd_settings_list(const char *list, const char *word);
 void kpopd_settings_free(struct settings *settings);
 
 #endif

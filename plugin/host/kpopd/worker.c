@@ -44,6 +44,7 @@ const struct kpop_host worker_host = {
     .size = sizeof(struct kpop_host),
     .version = KPOP_ABI_MINOR,
     .log = on_log,
+    .authorize = authclient_authorize,
     .exchange_mechanisms = authclient_mechanisms,
     .exchange_start = authclient_start,
     .exchange_step = authclient_step,
@@ -143,6 +144,7 @@ begin_stop(struct worker *worker)
         return;
     worker->stopping = true;
     worker->stop_by = process_now() + STOP_MS;
+    authclient_hurry(worker->auth);
     for (conn = worker->conns; conn != NULL; conn = next) {
         /* Only this one is unlinked by what follows, and freed later. */
         next = conn->next;
@@ -197,7 +199,7 @@ obey(struct worker *worker, const struct control *control, int pass)
         return;
     case CONTROL_CHANNEL:
         if (pass >= 0)
-            authclient_add(worker->auth, control->pool, pass);
+            authclient_add(worker->auth, control, pass);
         else
             log_event(KPOP_LOG_ERROR, "process.files",
                       "text=\"no descriptor for the channel of an auth "
@@ -365,7 +367,8 @@ start(struct worker *worker)
 }
 
 int
-worker_main(const struct setup *setup, int control_fd)
+worker_main(const struct setup *setup, const struct worker_shared *shared,
+            int control_fd)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
     int status = 1;
@@ -374,6 +377,7 @@ worker_main(const struct setup *setup, int control_fd)
         return 1;
     worker->api = setup->api;
     worker->setup = setup;
+    worker->shared = shared;
     worker->control = control_fd;
     worker->epoll = -1;
     worker->signals = -1;

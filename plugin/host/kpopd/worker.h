@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/authclient.h"
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/pool.h"
@@ -26,9 +27,17 @@ struct source {
     void (*ready)(struct source *source, uint32_t events);
 };
 
+/* Memory that all processes of a generation share; lent. */
+struct worker_shared {
+    struct auth_mark *marks; /* by the id of CONTROL_CHANNEL */
+    size_t mark_count;
+    struct throttle *throttle;
+};
+
 struct worker {
     const struct kpop_api *api;
     const struct setup *setup;
+    const struct worker_shared *shared;
     int epoll;
     int control;
     int signals;
@@ -38,6 +47,7 @@ struct worker {
     struct timers timers;
     struct pool *pool;
     struct authclient *auth;
+    uint64_t last_exchange;
     struct conn *conns;      /* with an open socket */
     struct conn *dead;       /* freed after the present turn */
     size_t conn_count;       /* all that are not freed yet */
@@ -52,7 +62,8 @@ struct worker {
 };
 
 /* The life of a worker, after its rights were dropped; the exit status. */
-int worker_main(const struct setup *setup, int control_fd);
+int worker_main(const struct setup *setup, const struct worker_shared *shared,
+                int control_fd);
 
 /* Tells the master; kept until it takes it. */
 void worker_report(struct worker *worker, enum control_type type,

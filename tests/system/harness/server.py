@@ -92,6 +92,7 @@ class Kpopd:
             "auth_processes": 2,
             "log_level": "debug",
             "max_sessions_per_ip": 10000,
+            "login_failure_delay": 0,
             "auth_timeout": 5 * tap.SLOW,
         }
         self.keytab = realm.keytab if realm else None

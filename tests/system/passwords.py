@@ -1,0 +1,731 @@
+#!/usr/bin/env python3
+# passwords.py - where kpopd learns whether a password is right: PAM,
+# saslauthd, files; locked accounts; who may act for others; what one that
+# hangs does not stop.
+# TIME-LIMIT: 120
+#
+# SPDX-License-Identifier: MIT
+import base64
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from harness import net, tap
+
+net.enter()
+
+from harness.maildir import Maildir  # noqa: E402 (inside the network)
+from harness.realm import ApReq, Realm  # noqa: E402
+from harness.server import AUTH_USER, Kpopd, check, own  # noqa: E402
+from harness.server import passwords  # noqa: E402
+from harness.wire import Kpop, Pop3  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-passwords-")
+realm = None
+pam_d = None
+counter = 0
+
+USERS = ("alice", "bob", "carol", "fred")
+
+
+@tap.helper
+def before():
+    global realm, pam_d
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    realm = Realm(os.path.join(scratch.name, "realm"))
+    if net.is_private():
+        pam_d = os.path.join(scratch.name, "pam.d")
+        os.mkdir(pam_d, 0o755)
+        subprocess.run(["mount", "--bind", pam_d, "/etc/pam.d"], check=True)
+
+
+@tap.helper
+def after():
+    if realm:
+        realm.stop()
+    if pam_d:
+        subprocess.run(["umount", "/etc/pam.d"], check=True)
+    scratch.cleanup()
+
+
+@tap.helper
+def place():
+    global counter
+    counter += 1
+    return os.path.join(scratch.name, f"kpopd{counter}")
+
+
+def kpopd(**keys):
+    """A server with a maildir for each user."""
+    keys.setdefault("plaintext", "always")
+    keys.setdefault("listen_pop3", f"{net.address()}:0")
+    keys.setdefault("listen_kpop", "")
+    server = Kpopd(place(), realm, start=False, **keys)
+    for user in USERS:
+        Maildir(server, user).fill(1)
+    return server
+
+
+def service(name, *lines):
+    """A service of PAM; returns the value for `passwords`."""
+    if not pam_d:
+        raise tap.Skip("no mounts here, so /etc/pam.d cannot be covered up")
+    with open(os.path.join(pam_d, name), "w", encoding="ascii") as file:
+        file.write("\n".join(lines) + "\n")
+    return "pam:" + name
+
+
+def module(name):
+    """Modules may be another package's."""
+    for folder in ("/usr/lib", "/lib"):
+        for path, _, files in os.walk(folder):
+            if path.endswith("/security") and name in files:
+                return name
+    raise tap.Skip(f"{name} is not installed")
+
+
+def attempt(server, user, password):
+    """What PASS was answered."""
+    with Pop3(server) as client:
+        client.ok(f"USER {user}")
+        return client.command(f"PASS {password}")
+
+
+def gets_in(server, user, password):
+    answer = once_free(lambda server: attempt(server, user, password),
+                       server)
+    tap.true(answer.startswith("+OK"), f"{user}: {answer}\n{server.log()}")
+
+
+def refused(server, user, password, *patterns):
+    """With [AUTH], and the log says this."""
+    mark = server.mark()
+    answer = attempt(server, user, password)
+    tap.true(answer.startswith("-ERR [AUTH]"),
+             f"{user}: {answer}\n{server.log(mark)}")
+    for pattern in patterns:
+        server.await_log(pattern, mark)
+
+
+def troubled(server, user, password, *patterns):
+    """With [SYS/TEMP], and the log says this."""
+    mark = server.mark()
+    answer = attempt(server, user, password)
+    tap.true(answer.startswith("-ERR [SYS/TEMP]"),
+             f"{user}: {answer}\n{server.log(mark)}")
+    for pattern in patterns:
+        server.await_log(pattern, mark)
+
+
+def kadmin(command):
+    subprocess.run(["sh", os.path.join(net.ROOT, "tests/lib/realm.sh"),
+                    "admin", realm.directory], input=command + "\n",
+                   text=True, check=True, stdout=subprocess.PIPE,
+                   stderr=subprocess.STDOUT)
+
+
+def script(name, text):
+    path = os.path.join(scratch.name, name)
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text)
+    os.chmod(path, 0o755)
+    return path
+
+
+def world_folder(name):
+    path = os.path.join(scratch.name, name)
+    os.mkdir(path)
+    os.chmod(path, 0o1777)
+    return path
+
+
+# ---- PAM ----
+
+def pam_krb5_asks_the_kdc():
+    krb5 = module("pam_krb5.so")
+    options = "minimum_uid=0 no_ccache ignore_k5login"
+    with kpopd(passwords=service("krb5", f"auth required {krb5} {options}",
+                                 f"account required {krb5} {options}")
+               ).start() as server:
+        gets_in(server, "alice", "alice-password")
+        refused(server, "alice", "bob-password",
+                r"event=auth\.reason .*peer=127\.\S+ claimed=alice "
+                r'reason="pam_authenticate: ',
+                r"event=auth\.fail .*claimed=alice")
+        refused(server, "nobody", "nobody-password")
+        kadmin("modprinc -pwexpire 2020-01-01 bob")
+        refused(server, "bob", "bob-password",
+                r"event=auth\.reason .*asked for more than the password")
+        refused(server, "bob", "bob-password")
+        kadmin("modprinc -pwexpire never bob")
+        gets_in(server, "bob", "bob-password")
+        kadmin("modprinc -allow_tix bob")
+        refused(server, "bob", "bob-password")
+        kadmin("modprinc +allow_tix bob")
+        tap.lacks(server.log(), "-password")
+
+
+def pam_account_phase_counts():
+    debug = module("pam_debug.so")
+    permit = "auth required pam_permit.so"
+    for answer in ("acct_expired", "new_authtok_reqd", "perm_denied",
+                   "user_unknown", "auth_err"):
+        with kpopd(passwords=service(
+                "account", permit, f"account required {debug} acct={answer}")
+                ).start() as server:
+            refused(server, "alice", "x",
+                    r"event=auth\.reason .*pam_acct_mgmt: ")
+
+
+def pam_in_trouble_is_no_wrong_password():
+    debug = module("pam_debug.so")
+    for answer in ("authinfo_unavail", "system_err", "service_err"):
+        with kpopd(passwords=service("trouble",
+                                     f"auth required {debug} auth={answer}",
+                                     "account required pam_permit.so")
+                   ).start() as server:
+            troubled(server, "alice", "x",
+                     r"event=auth\.passwords level=error .*pam_authenticate")
+    with kpopd(passwords=service("trouble", "auth required pam_none.so",
+                                 "account required pam_none.so")
+               ).start() as server:
+        troubled(server, "alice", "x", r"event=auth\.passwords level=error")
+
+
+def pam_knows_peer_and_user_and_gets_the_password():
+    told = world_folder("told")
+    program = script("tell", f"""#!/bin/sh
+{{ echo "$PAM_TYPE $PAM_USER $PAM_RHOST $PAM_SERVICE $PAM_TTY"
+  [ "$PAM_TYPE" = account ] || tr -d '\\0'; }} >"{told}/$PAM_TYPE"
+""")
+    with kpopd(passwords=service(
+            "tell", f"auth required pam_exec.so expose_authtok {program}",
+            f"account required pam_exec.so {program}")).start() as server:
+        gets_in(server, "alice", "two words ")
+    said = {}
+    for name in os.listdir(told):
+        with open(os.path.join(told, name), encoding="ascii") as file:
+            said[name] = file.read()
+    where = net.address()
+    tap.equal(said, {
+        "auth": f"auth alice {where} tell kpopd\ntwo words ",
+        "account": f"account alice {where} tell kpopd\n"}, "what PAM knew")
+
+
+def pam_delays_hold_nobody_up():
+    delay = module("pam_faildelay.so")
+    with kpopd(auth_processes=1, auth_timeout=60, passwords=service(
+            "delay", f"auth optional {delay} delay=20000000",
+            "auth required pam_deny.so",
+            "account required pam_permit.so")).start() as server:
+        start = time.monotonic()
+        refused(server, "alice", "x")
+        refused(server, "alice", "x")
+        took = time.monotonic() - start
+        tap.true(took < 10 * tap.SLOW, f"two failures took {took:.1f} s")
+
+
+class Hang:
+    """A service of PAM that waits for a FIFO when the user is alice."""
+
+    def __init__(self):
+        self.folder = world_folder(f"hang{counter}")
+        self.fifo = os.path.join(self.folder, "fifo")
+        os.mkfifo(self.fifo)
+        program = script(f"hang{counter}.sh", f"""#!/bin/sh
+[ "$PAM_USER" = alice ] || exit 0
+echo $$ >"{self.folder}/pid.new"
+mv "{self.folder}/pid.new" "{self.folder}/pid"
+read line <"{self.fifo}"
+""")
+        self.value = service("hang", f"auth required pam_exec.so {program}",
+                             "account required pam_permit.so")
+
+    def await_pid(self):
+        path = os.path.join(self.folder, "pid")
+        tap.await_(lambda: os.path.exists(path), "PAM hangs")
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+
+
+def is_there(pid):
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def pam_that_hangs_stops_its_own_login_only():
+    hang = Hang()
+    with kpopd(passwords=hang.value, auth_timeout=2,
+               listen_kpop=f"{net.address()}:0").start() as server, \
+            Pop3(server) as stuck:
+        old = server.children("auth-outside")
+        stuck.ok("USER alice")
+        stuck.send(b"PASS x\r\n")
+        pid = hang.await_pid()
+        gets_in(server, "bob", "x")
+        env = dict(realm.env, KRB5CCNAME=realm.ccache("carol"))
+        with ticket(env) as request, Kpop(server) as client:
+            client.handshake(request.octets)
+            tap.contains(client.login("carol"), "+OK")
+        tap.contains(stuck.line(), "-ERR [SYS/TEMP]")
+        server.await_log(r"event=process\.hung .*kind=auth-outside")
+        tap.await_(lambda: not is_there(pid), "the module's helper is gone")
+        tap.await_(lambda: len(server.children("auth-outside")) == len(old),
+                   "the process is replaced")
+        tap.equal(len(set(server.children("auth-outside")) & set(old)), 1,
+                  "processes that went on")
+        gets_in(server, "bob", "x")
+
+
+@contextlib.contextmanager
+def ticket(env):
+    before_env = dict(realm.env)
+    realm.env.update(env)
+    try:
+        with ApReq(realm) as request:
+            yield request
+    finally:
+        realm.env.clear()
+        realm.env.update(before_env)
+
+
+def pam_without_its_service_is_a_mistake():
+    service("there", "auth required pam_permit.so")
+    server = kpopd(passwords="pam:missing")
+    status, output = check(server.path, server.env)
+    tap.equal(status, 1, output)
+    tap.contains(output, "passwords: there is no /etc/pam.d/missing")
+    for value in ("pam:", "pam:../x", "pam:Upper", "pam:.x", "ldap:x"):
+        server.configure(passwords=value)
+        status, output = check(server.path, server.env)
+        tap.equal(status, 1, output)
+        tap.contains(output, "passwords: write file:PATH, pam:SERVICE or")
+
+
+def half_a_login_costs_nothing_when_its_client_goes():
+    """The process goes on; the answer belongs to nobody."""
+    hang = Hang()
+    with kpopd(passwords=hang.value, auth_timeout=60,
+               auth_processes=1).start() as server:
+        with Pop3(server) as client:
+            client.ok("USER alice")
+            client.send(b"PASS x\r\n")
+            hang.await_pid()
+        with open(hang.fifo, "w", encoding="ascii") as fifo:
+            fifo.write("go on\n")
+        gets_in(server, "bob", "x")
+
+
+# ---- saslauthd ----
+
+class Saslauthd:
+    """The real one, on a socket of its own."""
+
+    def __init__(self, how, *options, **env):
+        self.folder = os.path.join(scratch.name, f"mux{counter}")
+        os.makedirs(self.folder, exist_ok=True)
+        os.chmod(self.folder, 0o755)
+        self.socket = os.path.join(self.folder, "mux")
+        self.words = [found("saslauthd"), "-d", "-a", how, "-m", self.folder,
+                      "-n", "1", *options]
+        self.env = dict(os.environ, **env)
+        self.process = None
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            self.words, env=self.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        tap.await_(lambda: os.path.exists(self.socket), "saslauthd listens")
+        os.chmod(self.socket, 0o777)
+
+    def signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def stop(self):
+        if self.process:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.socket)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def found(program):
+    path = shutil.which(program, path=net.PATH)
+    if not path:
+        raise tap.Skip(f"{program} is not installed")
+    return path
+
+
+def saslauthd_says_who_gets_in():
+    krb5 = module("pam_krb5.so")
+    options = "minimum_uid=0 no_ccache ignore_k5login"
+    service("pop", f"auth required {krb5} {options}",
+            f"account required {krb5} {options}")
+    with Saslauthd("pam", **realm.env) as daemon, \
+            kpopd(passwords=f"saslauthd:{daemon.socket}").start() as server:
+        gets_in(server, "alice", "alice-password")
+        refused(server, "alice", "bob-password")
+        refused(server, "nobody", "nobody-password")
+        refused(server, " alice", "alice-password")
+        gets_in(server, "bob", "bob-password")
+        daemon.stop()
+        troubled(server, "alice", "alice-password",
+                 r"event=auth\.passwords level=error .*saslauthd at "
+                 + re.escape(daemon.socket) + ".*cannot connect")
+        daemon.start()
+        gets_in(server, "alice", "alice-password")
+
+
+def saslauthd_that_hangs_stops_its_own_logins_only():
+    service("pop", "auth required pam_permit.so",
+            "account required pam_permit.so")
+    with Saslauthd("pam") as daemon, \
+            kpopd(passwords=f"saslauthd:{daemon.socket}", auth_timeout=1,
+                  auth_processes=1, mechanisms="USER APOP",
+                  secrets="file:" + secrets("alice:wonderland")
+                  ).start() as server:
+        gets_in(server, "bob", "x")
+        daemon.signal(signal.SIGSTOP)
+        with Pop3(server) as stuck:
+            stuck.ok("USER bob")
+            stuck.send(b"PASS x\r\n")
+            tap.contains(apop(server, "alice", "wonderland"), "+OK")
+            tap.contains(stuck.line(), "-ERR [SYS/TEMP]")
+        server.await_log(r"event=process\.hung .*kind=auth-outside")
+        daemon.signal(signal.SIGCONT)
+        tap.await_(lambda: attempt(server, "bob", "x").startswith("+OK"),
+                   "saslauthd is asked again")
+
+
+# ---- secrets ----
+
+def secrets(*lines, path=None):
+    path = path or os.path.join(scratch.name, f"secrets{counter}")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("".join(line + "\n" for line in lines))
+    os.chmod(path, 0o600)
+    if os.getuid() == 0:
+        own(path, AUTH_USER)
+    return path
+
+
+def apop(server, user, secret):
+    with Pop3(server) as client:
+        banner = re.search("<.*>", client.greeting).group()
+        digest = hashlib.md5((banner + secret).encode()).hexdigest()
+        return client.command(f"APOP {user} {digest}")
+
+
+def cram(server, user, secret):
+    with Pop3(server) as client:
+        challenge = base64.b64decode(client.command("AUTH CRAM-MD5")[2:])
+        digest = hmac.new(secret.encode(), challenge, "md5").hexdigest()
+        return client.command(
+            base64.b64encode(f"{user} {digest}".encode()).decode())
+
+
+def plain(server, authzid, user, password):
+    message = "\0".join((authzid, user, password)).encode()
+    with Pop3(server) as client:
+        return client.command(
+            "AUTH PLAIN " + base64.b64encode(message).decode())
+
+
+def sasldb(*users):
+    """A database made by saslpasswd2; its path."""
+    path = os.path.join(scratch.name, f"sasldb{counter}")
+    for user in users:
+        set_secret(path, user, user + "-secret")
+    return path
+
+
+def set_secret(path, user, secret):
+    subprocess.run([found("saslpasswd2"), "-p", "-c", "-f", path, "-u",
+                    net.host(), user], input=secret, text=True, check=True)
+    os.chmod(path, 0o600)
+    if os.getuid() == 0:
+        own(path, AUTH_USER)
+
+
+def sasldb_serves_apop_and_cram_md5():
+    found("saslpasswd2")
+    path = sasldb("alice", "bob")
+    with kpopd(secrets="sasldb:" + path, mechanisms="APOP CRAM-MD5"
+               ).start() as server:
+        for way in (apop, cram):
+            tap.contains(once_free(
+                lambda server: way(server, "alice", "alice-secret"), server),
+                "+OK")
+            tap.contains(way(server, "alice", "bob-secret"), "-ERR [AUTH]")
+            tap.contains(way(server, "nobody", ""), "-ERR [AUTH]")
+            tap.contains(way(server, "nobody", "nobody-secret"),
+                         "-ERR [AUTH]")
+        set_secret(path, "alice", "new-secret")
+        tap.contains(apop(server, "alice", "alice-secret"), "-ERR [AUTH]")
+        tap.contains(once_free(
+            lambda server: apop(server, "alice", "new-secret"), server),
+            "+OK")
+        os.chmod(path, 0o644)
+        tap.contains(apop(server, "alice", "new-secret"), "-ERR [SYS/TEMP]")
+        server.await_log(r"event=auth\.secrets .*everybody may read")
+        tap.lacks(server.log(), "-secret")
+
+
+def sasldb_that_others_may_read_is_a_mistake():
+    found("saslpasswd2")
+    path = sasldb("alice")
+    server = kpopd(secrets="sasldb:" + path)
+    for mode, text in ((0o644, "everybody may read"), (0o640, None),
+                       (0o602, "everybody may read")):
+        os.chmod(path, mode)
+        status, output = check(server.path, server.env)
+        tap.equal(status, 1 if text else 0, output)
+        tap.contains(output, text or "")
+    os.unlink(path)
+    status, output = check(server.path, server.env)
+    tap.equal(status, 1, output)
+    tap.contains(output, "cannot read " + path)
+
+
+# ---- locked accounts, and those who act for others ----
+
+def ticket_answer(server, user, mailbox=None):
+    env = dict(realm.env, KRB5CCNAME=realm.ccache(user))
+    with ticket(env) as request, Kpop(server) as client:
+        client.handshake(request.octets)
+        return client.login(mailbox or user)
+
+
+def once_free(way, server):
+    """A session that hung up a moment ago may still hold the lock."""
+    def ask():
+        answer = way(server)
+        return None if answer.startswith("-ERR [IN-USE]") else answer
+    return tap.await_(ask, "the maildrop is free")
+
+
+def locked_account_is_refused_by_every_mechanism():
+    directory = place()
+    path = passwords(directory, *USERS)
+    hush = secrets("alice:wonderland", "bob:builder")
+    keys = {"mechanisms": "USER PLAIN APOP CRAM-MD5",
+            "listen_kpop": f"{net.address()}:0", "passwords": "file:" + path,
+            "secrets": "file:" + hush}
+    ways = (lambda server: attempt(server, "alice", "alice-password"),
+            lambda server: plain(server, "", "alice", "alice-password"),
+            lambda server: apop(server, "alice", "wonderland"),
+            lambda server: cram(server, "alice", "wonderland"),
+            lambda server: ticket_answer(server, "alice"))
+    with kpopd(**keys).start() as server:
+        for way in ways:
+            tap.contains(once_free(way, server), "+OK")
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        for mark in ("!", "*"):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text.replace("alice:", "alice:" + mark))
+            for way in ways:
+                tap.contains(way(server), "-ERR [AUTH]")
+        gets_in(server, "bob", "bob-password")
+        server.await_log(r"event=auth\.locked .*claimed=alice")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+        secrets("alice:!wonderland", "bob:builder", path=hush)
+        for way in ways:
+            tap.contains(way(server), "-ERR [AUTH]")
+        secrets("bob:builder", path=hush)
+        tap.contains(once_free(ways[0], server), "+OK")
+        tap.contains(once_free(ways[4], server), "+OK")
+
+
+def only_proxy_users_open_the_maildrops_of_others():
+    directory = place()
+    path = passwords(directory, *USERS)
+    keys = {"mechanisms": "USER PLAIN", "passwords": "file:" + path,
+            "listen_kpop": f"{net.address()}:0"}
+    with kpopd(**keys).start() as server:
+        tap.contains(plain(server, "bob", "alice", "alice-password"),
+                     "-ERR [AUTH]")
+        tap.contains(ticket_answer(server, "carol", "bob"), "-ERR [AUTH]")
+        tap.contains(plain(server, "alice", "alice", "alice-password"), "+OK")
+    with kpopd(proxy_users="alice carol@EXAMPLE.ORG", **keys
+               ).start() as server:
+        tap.contains(plain(server, "bob", "alice", "alice-password"), "+OK")
+        server.await_log(r"event=auth\.proxy .*mechanism=PLAIN "
+                         "authcid=alice mailbox=bob")
+        tap.contains(plain(server, "bob", "carol", "carol-password"),
+                     "-ERR [AUTH]")
+        tap.contains(plain(server, "bob", "alice", "bob-password"),
+                     "-ERR [AUTH]")
+        tap.contains(plain(server, "../bob", "alice", "alice-password"),
+                     "-ERR [AUTH]")
+        tap.contains(once_free(
+            lambda server: ticket_answer(server, "carol", "bob"), server),
+            "+OK")
+        server.await_log(r"event=auth\.proxy .*mechanism=KPOP "
+                         "authcid=carol@EXAMPLE.ORG mailbox=bob")
+        tap.contains(ticket_answer(server, "alice", "bob"), "-ERR [AUTH]")
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        for locked in ("bob", "carol"):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text.replace(locked + ":", locked + ":!"))
+            tap.contains(ticket_answer(server, "carol", "bob"),
+                         "-ERR [AUTH]")
+
+
+# ---- who guesses ----
+
+def guesses_are_slowed_down_and_others_are_not():
+    directory = place()
+    with kpopd(passwords="file:" + passwords(directory, *USERS),
+               login_failure_delay=1, trusted_networks="127.0.0.3"
+               ).start() as server:
+        def answer(user, password, source="127.0.0.1"):
+            with Pop3(server, source=source) as client:
+                client.ok(f"USER {user}")
+                start = time.monotonic()
+                said = client.command(f"PASS {password}")
+                return said[:11], time.monotonic() - start
+
+        if not net.is_private():
+            raise tap.Skip("needs addresses of its own")
+        quick = 0.5 * tap.SLOW
+        tap.contains(answer("alice", "alice-password")[0], "+OK")
+        for user in ("bob", "nobody"):
+            said, took = answer(user, "wrong")
+            tap.equal(said, "-ERR [AUTH]", user)
+            tap.true(took < quick, f"{user} took {took:.2f} s")
+        mark = server.mark()
+        said, took = answer("carol", "carol-password")
+        tap.contains(said, "+OK")
+        tap.true(took > 0.5, f"right password behind two wrong ones {took}")
+        server.await_log(r"event=auth\.slowed .*peer=127\.0\.0\.1 "
+                         r"milliseconds=\d+", mark)
+        for user, source in (("alice", "127.0.0.1"), ("fred", "127.0.0.2")):
+            said, took = answer(user, user + "-password", source)
+            tap.contains(said, "+OK")
+            tap.true(took < quick, f"{user} from {source} took {took:.2f} s")
+        for _ in range(4):
+            said, took = answer("fred", "wrong", "127.0.0.3")
+            tap.true(took < quick, f"trusted network took {took:.2f} s")
+
+
+def waiting_login_ends_with_its_client_and_with_the_server():
+    directory = place()
+    with kpopd(passwords="file:" + passwords(directory, *USERS),
+               login_failure_delay=30, login_timeout=120).start() as server:
+        for _ in range(2):
+            refused(server, "alice", "wrong")
+        with Pop3(server) as client:
+            client.ok("USER alice")
+            mark = server.mark()
+            client.send(b"PASS wrong\r\n")
+            server.await_log(r"event=auth\.slowed", mark)
+        server.await_log(r"event=session\.end", mark)
+        with Pop3(server) as client:
+            client.ok("USER alice")
+            mark = server.mark()
+            client.send(b"PASS wrong\r\n")
+            server.await_log(r"event=auth\.slowed", mark)
+            start = time.monotonic()
+            server.stop()
+            took = time.monotonic() - start
+            tap.true(took < 10 * tap.SLOW, f"the stop took {took:.1f} s")
+
+
+# ---- fail2ban ----
+
+def fail2ban_bans(lines):
+    """The addresses that fail2ban-regex finds by our filter, a list."""
+    folder = os.path.join(scratch.name, "fail2ban")
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree("/etc/fail2ban", folder)
+    ours = os.path.join(net.ROOT, "packaging/fail2ban")
+    shutil.copytree(ours, folder, dirs_exist_ok=True)
+    log = os.path.join(scratch.name, "fail2ban.log")
+    with open(log, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines) + "\n")
+    done = subprocess.run(
+        [found("fail2ban-regex"), "-c", folder, "-o", "ip", log, "kpopd"],
+        text=True, check=False, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE)
+    tap.equal((done.returncode, done.stderr), (0, ""), "fail2ban-regex")
+    return done.stdout.split()
+
+
+def fail2ban_takes_our_jail():
+    found("fail2ban-client")
+    fail2ban_bans([])
+    folder = os.path.join(scratch.name, "fail2ban")
+    with open(os.path.join(folder, "jail.d/zz.conf"), "w",
+              encoding="ascii") as file:
+        file.write("[kpopd]\nenabled = true\nbackend = polling\n"
+                   "logpath = /dev/null\n[sshd]\nenabled = false\n")
+    done = subprocess.run(
+        [found("fail2ban-client"), "-c", folder, "-t"], text=True,
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    tap.equal(done.returncode, 0, done.stdout)
+
+
+def fail2ban_finds_failures_and_no_injected_address():
+    """The lines are kpopd's own, of clients that try to have others banned."""
+    found("fail2ban-regex")
+    if not net.is_private():
+        raise tap.Skip("needs addresses of its own")
+    directory = place()
+    names = ("alice", "alice peer=192.0.2.1", "a service=x peer=192.0.2.2",
+             'a" peer=192.0.2.3 b="', "event=auth.fail peer=192.0.2.4",
+             "x kpopd[1]: event=auth.fail level=info pid=1 session=1 "
+             "peer=192.0.2.5 service=pop3", "192.0.2.6", "\\x22 192.0.2.7")
+    with kpopd(passwords="file:" + passwords(directory, *USERS),
+               mechanisms="USER PLAIN APOP", listen_pop3="127.0.0.1:0",
+               secrets="file:" + secrets("alice:wonderland")
+               ).start() as server:
+        for number, name in enumerate(names, 1):
+            with Pop3(server, source=f"127.0.0.{number}") as client:
+                client.ok("USER " + name)
+                client.err("PASS peer=192.0.2.8", "-ERR [AUTH]")
+        refused(server, "bob", "wrong")
+        apop(server, "alice", "wrong")
+        gets_in(server, "alice", "alice-password")
+        plain(server, "bob", "alice", "alice-password")
+        server.await_log(r"event=auth\.denied")
+        lines = server.log().splitlines()
+    failures = [line for line in lines if "event=auth.fail " in line]
+    tap.equal(len(failures), len(names) + 2, "auth.fail lines")
+    want = sorted([f"127.0.0.{n}" for n in range(1, len(names) + 1)]
+                  + ["127.0.0.1"] * 2)
+    when = time.strftime("%b %d %H:%M:%S")
+    iso = time.strftime("%Y-%m-%dT%H:%M:%S.000000+00:00")
+    for form, prefix in (("standard error", ""),
+                         ("syslog", f"{when} mail kpopd[4711]: "),
+                         ("rsyslog", f"{iso} mail kpopd[4711]: ")):
+        tap.equal(sorted(fail2ban_bans([prefix + x for x in lines])), want,
+                  form)
+    other = f"{when} mail other[1]: said "
+    tap.equal(fail2ban_bans([other + x for x in failures]), [],
+              "lines of others")
+
+
+if __name__ == "__main__":
+    tap.main(globals(), before, after)
