@@ -133,18 +133,25 @@ class Gss:
         self.complete = False
         self.offer = None
         self.process = subprocess.Popen(
-            words, env=dict(os.environ, **realm.env, KRB5CCNAME=ccache,
-                            **env), text=True, stdin=subprocess.PIPE,
+            words, env={**os.environ, **realm.env, "KRB5CCNAME": ccache,
+                        **env}, text=True, stdin=subprocess.PIPE,
             stdout=subprocess.PIPE)
 
     def _ask(self, words):
         self.process.stdin.write(words + "\n")
         self.process.stdin.flush()
-        word, _, rest = self.process.stdout.readline().strip().partition(" ")
+        word, _, rest = self.process.stdout.readline().rstrip(
+            "\n").partition(" ")
         if word in ("bad", ""):
             raise tap.Failure(f"gssclient: {words[:60]}: {rest}")
         self.complete = self.complete or word == "complete"
         return bytes.fromhex(rest)
+
+    def reset(self):
+        """The next init() begins a new login with the same ticket."""
+        self._ask("reset")
+        self.complete = False
+        return self
 
     def init(self, octets):
         return self._ask("init " + octets.hex())
