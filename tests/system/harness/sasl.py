@@ -92,14 +92,14 @@ def scram(_client, user, password, digest="sha256", mechanism="SCRAM-SHA-256",
         yield ""
 
 
-def gssapi(_client, gss, authzid=b"", choice=b"\1\0\0\0"):
+def gssapi(_client, gss, authzid=b"", choice=b"\1\0\0\0", sealed=False):
     """RFC 4752; choice are the octets of the client's layers and size."""
     answer = yield "AUTH GSSAPI"
     while goes_on(answer) and not gss.complete:
         answer = yield encode(gss.init(decode(answer)))
     if goes_on(answer):
         gss.offer = gss.unwrap(decode(answer))
-        yield encode(gss.wrap(choice + authzid))
+        yield encode(gss.wrap(choice + authzid, sealed))
 
 
 def run(client, way, stop=None):
