@@ -13,6 +13,7 @@
 
 #include "sasl/cyrus.h"
 #include "sasl/gss.h"
+#include "sasl/gsslayer.h"
 #include "sasl/identity.h"
 #include "sasl/note.h"
 #include "sasl/token.h"
@@ -39,8 +40,8 @@ struct gssapi {
     struct cyrus *cyrus;
     struct identity identity;
     struct note who;    /* what the log says of the ticket */
-    bool is_wrap;       /* the choice was a Wrap token of RFC 4121 */
-    uint64_t sequence;  /* that of the choice */
+    uint64_t sequence;  /* that of the choice of a layer */
+    struct mech_layer layer; /* state NULL = none; has cyrus then */
 };
 
 /* ---- refusing ---- */
@@ -147,9 +148,8 @@ judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
     uint8_t octets[CHOICE_OCTETS];
     unsigned size;
 
-    gssapi->is_wrap = token_wrap(in, in_len, &wrap);
     /* RC4's older form, or sealed: libsasl2 alone sees what is inside. */
-    if (!gssapi->is_wrap || wrap.sealed)
+    if (!token_wrap(in, in_len, &wrap) || wrap.sealed)
         return layers ? "choice of a layer is no plain token of RFC 4121"
                       : NULL;
     if (wrap.by_acceptor || wrap.clear_len < CHOICE_OCTETS)
@@ -187,7 +187,7 @@ ask_host(struct gssapi *gssapi, struct mech_ask *ask)
 {
     struct identity *identity = &gssapi->identity;
     const char *authzid = cyrus_authzid(gssapi->cyrus);
-    int status;
+    int status = STATUS_OK;
 
     if (!is_same_principal(identity->principal,
                            cyrus_authcid(gssapi->cyrus)))
@@ -196,6 +196,15 @@ ask_host(struct gssapi *gssapi, struct mech_ask *ask)
         authzid = "";
     (void)snprintf(identity->requested, sizeof(identity->requested), "%s",
                    authzid);
+    /* Now, because after the host's yes nothing may fail: the client would
+     * be sent in clear what it believes sealed. */
+    if (cyrus_ssf(gssapi->cyrus) > 0) {
+        status = gsslayer_new(gssapi->cyrus, gssapi->sequence,
+                              &gssapi->layer);
+        if (status != STATUS_OK)
+            return status;
+        gssapi->cyrus = NULL;
+    }
     status = identity_ask(identity, gssapi->world, gssapi->peer, ask);
     if (status == STATUS_PENDING)
         gssapi->stage = WAIT_ANSWER;
@@ -248,6 +257,14 @@ end_cyrus(struct gssapi *gssapi)
     gssapi->cyrus = NULL;
 }
 
+static void
+end_layer(struct gssapi *gssapi)
+{
+    if (gssapi->layer.state != NULL)
+        gssapi->layer.free(gssapi->layer.state);
+    gssapi->layer.state = NULL;
+}
+
 static int
 gssapi_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
             struct mech_ask *ask)
@@ -267,7 +284,7 @@ gssapi_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
     case ENDED:
         break;
     }
-    if (gssapi->stage == ENDED)
+    if (gssapi->stage != WAIT_REST)
         end_cyrus(gssapi);
     return status;
 }
@@ -287,9 +304,21 @@ gssapi_resume(void *state, int result, const uint8_t *secret,
     /* The host has no say in how an exchange goes on. */
     if (!expected || result > STATUS_OK || result == STATUS_PENDING)
         result = STATUS_INVALID;
-    if (result != STATUS_OK || gssapi->peer->max_ssf == 0)
-        end_cyrus(gssapi);
+    if (result != STATUS_OK)
+        end_layer(gssapi);
     return result;
+}
+
+static int
+gssapi_layer(void *state, struct mech_layer *layer_out)
+{
+    struct gssapi *gssapi = state;
+
+    if (gssapi->layer.state == NULL || gssapi->stage != ENDED)
+        return STATUS_GONE;
+    *layer_out = gssapi->layer;
+    gssapi->layer.state = NULL;
+    return STATUS_OK;
 }
 
 static void
@@ -298,6 +327,7 @@ gssapi_free(void *state)
     if (state == NULL)
         return;
     end_cyrus(state);
+    end_layer(state);
     wipe(state, sizeof(struct gssapi));
     free(state);
 }
@@ -308,4 +338,5 @@ const struct mech mech_gssapi = {
     .step = gssapi_step,
     .resume = gssapi_resume,
     .free = gssapi_free,
+    .layer = gssapi_layer,
 };
