@@ -26,7 +26,8 @@ struct cyrus_settings {
 };
 
 /*
- * Starts the library at the first call of the process.  STATUS_OK;
+ * Starts the library, and cyrus_free() ends it, as the library counts.
+ * STATUS_OK;
  * STATUS_TEMP with a sentence in error; STATUS_NO_MEMORY.
  */
 int cyrus_new(const struct cyrus_settings *settings, struct cyrus **cyrus_out,
