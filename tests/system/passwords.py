@@ -443,6 +443,41 @@ def cram(server, user, secret):
             base64.b64encode(f"{user} {digest}".encode()).decode())
 
 
+def scram(server, user, secret, name="SCRAM-SHA-256"):
+    """The answer to the client's last word (RFC 5802 section 3)."""
+    method = name[6:].replace("-", "").lower()
+
+    def mac(key, text):
+        return hmac.new(key, text.encode(), method).digest()
+
+    def say(client, text):
+        return client.command(base64.b64encode(text.encode()).decode())
+
+    with Pop3(server) as client:
+        bare = f"n={user},r=rOprNGfwEbeRWgbNEkqO"
+        tap.contains(client.command("AUTH " + name), "+")
+        first = say(client, "n,," + bare)
+        if not first.startswith("+ "):
+            return first
+        first = base64.b64decode(first[2:]).decode()
+        parts = dict(part.split("=", 1) for part in first.split(","))
+        salted = hashlib.pbkdf2_hmac(method, secret.encode(),
+                                     base64.b64decode(parts["s"]),
+                                     int(parts["i"]))
+        last = f"c=biws,r={parts['r']}"
+        key = mac(salted, "Client Key")
+        signature = mac(hashlib.new(method, key).digest(),
+                        f"{bare},{first},{last}")
+        proof = bytes(a ^ b for a, b in zip(key, signature))
+        answer = say(client,
+                     last + ",p=" + base64.b64encode(proof).decode())
+        return client.command("") if answer.startswith("+ ") else answer
+
+
+def scram_sha_1(server, user, secret):
+    return scram(server, user, secret, "SCRAM-SHA-1")
+
+
 def plain(server, authzid, user, password):
     message = "\0".join((authzid, user, password)).encode()
     with Pop3(server) as client:
@@ -466,12 +501,12 @@ def set_secret(path, user, secret):
         own(path, AUTH_USER)
 
 
-def sasldb_serves_apop_and_cram_md5():
+def sasldb_serves_every_mechanism_with_secrets():
     found("saslpasswd2")
     path = sasldb("alice", "bob")
-    with kpopd(secrets="sasldb:" + path, mechanisms="APOP CRAM-MD5"
-               ).start() as server:
-        for way in (apop, cram):
+    with kpopd(secrets="sasldb:" + path, mechanisms="APOP CRAM-MD5 "
+               "SCRAM-SHA-256 SCRAM-SHA-1").start() as server:
+        for way in (apop, cram, scram, scram_sha_1):
             tap.contains(once_free(
                 lambda server: way(server, "alice", "alice-secret"), server),
                 "+OK")
@@ -527,13 +562,14 @@ def locked_account_is_refused_by_every_mechanism():
     directory = place()
     path = passwords(directory, *USERS)
     hush = secrets("alice:wonderland", "bob:builder")
-    keys = {"mechanisms": "USER PLAIN APOP CRAM-MD5",
+    keys = {"mechanisms": "USER PLAIN APOP CRAM-MD5 SCRAM-SHA-256",
             "listen_kpop": f"{net.address()}:0", "passwords": "file:" + path,
             "secrets": "file:" + hush}
     ways = (lambda server: attempt(server, "alice", "alice-password"),
             lambda server: plain(server, "", "alice", "alice-password"),
             lambda server: apop(server, "alice", "wonderland"),
             lambda server: cram(server, "alice", "wonderland"),
+            lambda server: scram(server, "alice", "wonderland"),
             lambda server: ticket_answer(server, "alice"))
     with kpopd(**keys).start() as server:
         for way in ways:
@@ -554,7 +590,7 @@ def locked_account_is_refused_by_every_mechanism():
             tap.contains(way(server), "-ERR [AUTH]")
         secrets("bob:builder", path=hush)
         tap.contains(once_free(ways[0], server), "+OK")
-        tap.contains(once_free(ways[4], server), "+OK")
+        tap.contains(once_free(ways[5], server), "+OK")
 
 
 def only_proxy_users_open_the_maildrops_of_others():
