@@ -173,6 +173,7 @@ struct kpop_identity {
     uint32_t size;
     uint32_t reserved;      /* 0 */
     const char *mechanism;  /* "KPOP", "PLAIN", "GSSAPI", ... */
+    /* All of it is lent until the question is answered. */
     const char *authcid;    /* proved: "alice@EXAMPLE.ORG", or a user name */
     const char *requested;  /* mailbox asked for (USER, authzid); "" = none */
     /*

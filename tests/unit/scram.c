@@ -378,7 +378,7 @@ TEST(first_messages_that_are_refused)
         "n,,m=x,n=alice,r=abc", "n,,n=al=ice,r=abc", "n,,n=alice=,r=abc",
         "n,,n=alice=2,r=abc", "n,,n=alice=2D,r=abc", "n,,n=alice=3d,r=abc",
         "n,,n=al\x01ice,r=abc", "n,,n=al\xffice,r=abc", "n,,n=alice,r=a bc",
-        "n,,n=alice,r=a\x7f" "bc", "n,,n=alice,r=\xc3\xa4",
+        "n,,n=alice,r=a\x7f.", "n,,n=alice,r=\xc3\xa4",
         "N,,n=alice,r=abc", "n,,N=alice,r=abc", "n,,n=alice,R=abc",
     };
     struct talk talk;

@@ -128,6 +128,14 @@ complete(void *arg, int32_t result)
     (void)result;
 }
 
+static void
+peer_fill(struct auth_host_peer *peer, const struct kpop_facts *facts)
+{
+    snprintf(peer->address, sizeof(peer->address), "%s",
+             facts->peer_address);
+    snprintf(peer->session, sizeof(peer->session), "%s", facts->session_id);
+}
+
 static int32_t
 start_login(struct auth *auth, struct channel *channel,
             const struct auth_request *request, struct login **login_out)
@@ -151,10 +159,7 @@ start_login(struct auth *auth, struct channel *channel,
     }
     login->id = request->exchange;
     login->expires = now + s->login_timeout + EXPIRY_SLACK;
-    snprintf(login->peer.address, sizeof(login->peer.address), "%s",
-             request->facts.peer_address);
-    snprintf(login->peer.session, sizeof(login->peer.session), "%s",
-             request->facts.session_id);
+    peer_fill(&login->peer, &request->facts);
     login->next = channel->logins;
     channel->logins = login;
     auth->login_count++;
@@ -220,6 +225,45 @@ refuse(struct auth *auth, const struct channel *channel, uint64_t id,
     return send_answer(auth, channel, &answer);
 }
 
+/* For a worker that has verified a ticket itself. */
+static int
+decide(struct auth *auth, const struct channel *channel,
+       const struct auth_request *request)
+{
+    const struct auth_claim *claim = &request->claim;
+    const struct kpop_identity identity = {
+        .size = sizeof(identity),
+        .mechanism = request->mechanism,
+        .authcid = claim->authcid,
+        .requested = claim->requested,
+        .local = claim->local,
+        .facts = &request->facts,
+    };
+    struct auth_host_peer peer;
+    struct auth_answer answer;
+
+    peer_fill(&peer, &request->facts);
+    auth->context.peer = &peer;
+    memset(&answer, 0, sizeof(answer));
+    answer.exchange = request->exchange;
+    answer.result =
+        auth_host_decide(&auth->context, &identity, &answer.outcome.user);
+    return send_answer(auth, channel, &answer);
+}
+
+static bool
+is_permitted(const struct auth *auth, const struct login *login,
+             const struct auth_request *request)
+{
+    if (!permit_request(login != NULL ? login->state : PERMIT_ABSENT,
+                        request->type))
+        return false;
+    if (request->type == AUTH_START)
+        return permit_mechanism(auth->pool, request->mechanism);
+    return request->type != AUTH_DECIDE
+           || (auth->pool == POOL_KRB && auth->setup->settings.layers);
+}
+
 static int
 serve_request(struct auth *auth, struct channel *channel,
               const struct auth_request *request)
@@ -228,10 +272,7 @@ serve_request(struct auth *auth, struct channel *channel,
     struct login *login = *at;
     int32_t rc;
 
-    if (!permit_request(login != NULL ? login->state : PERMIT_ABSENT,
-                        request->type)
-        || (request->type == AUTH_START
-            && !permit_mechanism(auth->pool, request->mechanism))) {
+    if (!is_permitted(auth, login, request)) {
         /* An exchange may have expired under a slow client. */
         if (request->type == AUTH_STEP && login == NULL)
             return refuse(auth, channel, request->exchange, KPOP_TEMP);
@@ -245,6 +286,8 @@ serve_request(struct auth *auth, struct channel *channel,
         end_login(auth, at);
         return 0;
     }
+    if (request->type == AUTH_DECIDE)
+        return decide(auth, channel, request);
     if (request->type == AUTH_START) {
         rc = start_login(auth, channel, request, &login);
         if (rc != KPOP_OK)

@@ -138,24 +138,33 @@ act_for(struct auth_host_context *context,
 
 /* The module's ladder has named the mailbox; it decides, but for locked
  * accounts and for who may act for others. */
-static int32_t
-authorize(void *conn, struct kpop_op *op,
-          const struct kpop_identity *identity)
+int32_t
+auth_host_decide(struct auth_host_context *context,
+                 const struct kpop_identity *identity,
+                 const char **mailbox_out)
 {
-    struct auth_host_context *context = conn;
-    const char *mailbox = identity->local;
     int32_t rc;
 
+    *mailbox_out = identity->local;
     if (identity->requested[0] != '\0'
         && strcmp(identity->requested, identity->local) != 0) {
         rc = act_for(context, identity);
         if (rc != KPOP_OK)
             return rc;
-        mailbox = identity->requested;
+        *mailbox_out = identity->requested;
     }
-    if (mailbox[0] == '\0')
-        return KPOP_DENIED;
-    rc = check_lock(context, mailbox);
+    return *mailbox_out[0] == '\0' ? KPOP_DENIED
+                                   : check_lock(context, *mailbox_out);
+}
+
+static int32_t
+authorize(void *conn, struct kpop_op *op,
+          const struct kpop_identity *identity)
+{
+    struct auth_host_context *context = conn;
+    const char *mailbox;
+    int32_t rc = auth_host_decide(context, identity, &mailbox);
+
     return rc == KPOP_OK ? context->api->put_user(op, mailbox) : rc;
 }
 

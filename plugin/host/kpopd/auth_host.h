@@ -22,4 +22,10 @@ struct auth_host_context {
     const struct auth_host_peer *peer;
 };
 
+/* May this identity read this mailbox?  KPOP_OK with *mailbox_out, which is a
+ * name of the identity's; or an error. */
+int32_t auth_host_decide(struct auth_host_context *context,
+                         const struct kpop_identity *identity,
+                         const char **mailbox_out);
+
 #endif

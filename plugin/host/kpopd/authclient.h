@@ -50,6 +50,8 @@ int32_t authclient_step(void *conn, struct kpop_op *op,
                         const struct kpop_facts *facts, const void *data,
                         size_t size);
 void authclient_end(void *conn);
+int32_t authclient_authorize(void *conn, struct kpop_op *op,
+                             const struct kpop_identity *identity);
 /* The connection has gone: its question need not be asked any more. */
 void authclient_cancel(void *conn, struct kpop_op *op);
 /* The worker stops: who is kept waiting is answered now. */

@@ -29,13 +29,35 @@ authclient_mechanisms(void *arg, struct kpop_op *op,
     /* The module drops what the configuration doesn't list or allow now. */
     if (strcmp(facts->service, "kpop") != 0)
         snprintf(names, sizeof(names), "%s%s%s",
-                 s->tickets_wanted ? "GSSAPI " : "",
+                 worker->setup->gssapi_works ? "GSSAPI " : "",
                  s->password_source != PASSWORDS_NONE ? "PLAIN USER " : "",
                  s->secret_source != SECRETS_NONE
                      ? "CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-1 "
                        "SCRAM-SHA-512"
                      : "");
     return worker->api->put_mechanisms(op, names);
+}
+
+/* The module has verified a ticket in this process, which alone can speak the
+ * security layer; who that is here is still decided over there. */
+int32_t
+authclient_authorize(void *arg, struct kpop_op *op,
+                     const struct kpop_identity *identity)
+{
+    struct conn *conn = arg;
+    struct authclient_ask ask;
+
+    memset(&ask, 0, sizeof(ask));
+    ask.pool = POOL_KRB;
+    ask.request.type = AUTH_DECIDE;
+    ask.request.exchange = ++conn->worker->last_exchange;
+    ask.request.mechanism = identity->mechanism;
+    ask.request.facts = *identity->facts;
+    ask.request.claim.authcid = identity->authcid;
+    ask.request.claim.requested = identity->requested;
+    ask.request.claim.local = identity->local;
+    conn->login.is_named = false;
+    return authclient_submit(conn, op, &ask);
 }
 
 /* ---- who guesses ---- */

@@ -50,6 +50,26 @@ get_facts(struct ipc_reader *r, struct kpop_facts *f)
     f->binding = ipc_get_bytes(r, AUTH_BINDING_MAX, &f->binding_size);
 }
 
+static void
+get_claim(struct ipc_reader *r, struct auth_claim *claim)
+{
+    claim->authcid = ipc_get_text(r, AUTH_TEXT_MAX);
+    claim->requested = ipc_get_text(r, AUTH_TEXT_MAX);
+    claim->local = ipc_get_text(r, AUTH_TEXT_MAX);
+}
+
+static bool
+has_facts(enum auth_request_type type)
+{
+    return type == AUTH_START || type == AUTH_DECIDE;
+}
+
+static bool
+has_data(enum auth_request_type type)
+{
+    return type == AUTH_START || type == AUTH_STEP;
+}
+
 size_t
 auth_request_encode(const struct auth_request *request, void *frame,
                     size_t size)
@@ -60,11 +80,16 @@ auth_request_encode(const struct auth_request *request, void *frame,
         return 0;
     ipc_begin(&w, frame, size, (uint32_t)request->type);
     ipc_put_u64(&w, request->exchange);
-    if (request->type == AUTH_START) {
+    if (has_facts(request->type)) {
         ipc_put_text(&w, request->mechanism);
         put_facts(&w, &request->facts);
     }
-    if (request->type != AUTH_END) {
+    if (request->type == AUTH_DECIDE) {
+        ipc_put_text(&w, request->claim.authcid);
+        ipc_put_text(&w, request->claim.requested);
+        ipc_put_text(&w, request->claim.local);
+    }
+    if (has_data(request->type)) {
         ipc_put_u32(&w, request->data != NULL);
         ipc_put_bytes(&w, request->data, request->size);
     }
@@ -76,26 +101,28 @@ auth_request_decode(const void *frame, size_t len,
                     struct auth_request *request_out)
 {
     struct ipc_reader r;
-    uint32_t has_data = 0;
+    uint32_t came = 0;
 
     memset(request_out, 0, sizeof(*request_out));
     if (!ipc_open(&r, frame, len) || r.type < AUTH_START
-        || r.type > AUTH_END)
+        || r.type > AUTH_DECIDE)
         return false;
     request_out->type = (enum auth_request_type)r.type;
     request_out->exchange = ipc_get_u64(&r);
-    if (request_out->type == AUTH_START) {
+    if (has_facts(request_out->type)) {
         request_out->mechanism = ipc_get_text(&r, 32);
         get_facts(&r, &request_out->facts);
     }
-    if (request_out->type != AUTH_END) {
-        has_data = ipc_get_u32(&r);
+    if (request_out->type == AUTH_DECIDE)
+        get_claim(&r, &request_out->claim);
+    if (has_data(request_out->type)) {
+        came = ipc_get_u32(&r);
         request_out->data =
             ipc_get_bytes(&r, AUTH_DATA_MAX, &request_out->size);
-        if (has_data > 1 || (has_data == 0 && request_out->size != 0))
+        if (came > 1 || (came == 0 && request_out->size != 0))
             return false;
     }
-    if (has_data == 0)
+    if (came == 0)
         request_out->data = NULL;
     return ipc_done(&r);
 }

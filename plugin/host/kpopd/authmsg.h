@@ -18,7 +18,8 @@
 enum auth_request_type {
     AUTH_START = 100, /* answered */
     AUTH_STEP,        /* answered */
-    AUTH_END          /* not answered */
+    AUTH_END,         /* not answered */
+    AUTH_DECIDE       /* answered; leaves no exchange behind */
 };
 enum { AUTH_ANSWER = 110 };
 
@@ -29,11 +30,23 @@ enum {
     AUTH_BINDING_MAX = 1024
 };
 
+/*
+ * Who the worker says was proved: members of struct kpop_identity.  Asked only
+ * where workers verify tickets themselves, for security layers; a worker
+ * reads the mail, so it could do without asking.
+ */
+struct auth_claim {
+    const char *authcid;
+    const char *requested;
+    const char *local;
+};
+
 struct auth_request {
     enum auth_request_type type;
     uint64_t exchange; /* the worker's number for it */
-    const char *mechanism;     /* START */
-    struct kpop_facts facts;   /* START */
+    const char *mechanism;     /* START, DECIDE */
+    struct kpop_facts facts;   /* START, DECIDE */
+    struct auth_claim claim;   /* DECIDE */
     const void *data;          /* NULL: none came */
     size_t size;
 };

@@ -13,6 +13,7 @@ static const struct {
     enum auth_request_type type;
 } allowed[] = {
     { PERMIT_ABSENT, AUTH_START },
+    { PERMIT_ABSENT, AUTH_DECIDE },
     { PERMIT_CONTINUING, AUTH_STEP },
     { PERMIT_CONTINUING, AUTH_END },
     { PERMIT_DECIDED, AUTH_END },

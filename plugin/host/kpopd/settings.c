@@ -310,6 +310,7 @@ read_module_keys(const struct reading *r)
         if (strcmp(service.name, "kpop") == 0 || gssapi)
             s->tickets_wanted = true;
     }
+    s->layers = gssapi && strcmp(reading_text(r, "max_ssf"), "0") != 0;
     s->state_dir = strdup(reading_text(r, "state_dir"));
     s->replay_cache = strdup(reading_text(r, "replay_cache"));
     s->hostname = strdup(reading_text(r, "hostname"));
@@ -354,6 +355,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->proxy_users);
     free(settings->state_dir);
     free(settings->replay_cache);
+    free(settings->worker_replay_cache);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

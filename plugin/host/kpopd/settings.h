@@ -53,6 +53,7 @@ struct settings {
     char *proxy_users;    /* words; who may open any maildrop */
     char *state_dir;
     char *replay_cache;  /* the module's key; its file is made by us */
+    char *worker_replay_cache; /* with layers: of workers; else NULL */
     unsigned workers;
     unsigned auth_processes; /* of each pool */
     struct account run_as;
@@ -68,6 +69,7 @@ struct settings {
     bool use_syslog;
     uint32_t log_level;
     bool tickets_wanted; /* KPOP, or GSSAPI and there is a keytab */
+    bool layers;         /* max_ssf above 0: workers run GSSAPI */
 };
 
 /* KPOP_OK, or KPOP_INVALID with a sentence. */

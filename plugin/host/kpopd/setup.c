@@ -42,6 +42,37 @@ load_plugin(kpop_plugin_entry_fn entry, const struct kpop_host *host,
     return rc;
 }
 
+/* Workers that verify tickets can't write to the file of auth_user; KPOP and
+ * GSSAPI refuse each other's requests, so two files are as good as one. */
+static int32_t
+part_replay_caches(struct setup *setup, char *error, size_t error_size)
+{
+    const struct kpop_api *api = setup->api;
+    char path[PATH_MAX];
+
+    if (strcmp(api->get(setup->sessions, "max_ssf"), "0") == 0)
+        return KPOP_OK;
+    snprintf(path, sizeof(path), "%s.workers",
+             api->get(setup->sessions, "replay_cache"));
+    return api->set(setup->sessions, "replay_cache", path, error,
+                    error_size);
+}
+
+static int32_t
+read_settings(struct setup *setup, char *error, size_t error_size)
+{
+    const struct kpop_api *api = setup->api;
+    struct settings *s = &setup->settings;
+    int32_t rc = kpopd_settings_read(api, setup->sessions, s, error,
+                                     error_size);
+
+    if (rc != KPOP_OK || !s->layers)
+        return rc;
+    s->worker_replay_cache = s->replay_cache;
+    s->replay_cache = strdup(api->get(setup->logins, "replay_cache"));
+    return s->replay_cache != NULL ? KPOP_OK : KPOP_NO_MEMORY;
+}
+
 struct setup *
 setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
            size_t error_size)
@@ -59,10 +90,11 @@ setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
         rc = load_plugin(entry, &auth_host, path, setup, &setup->logins,
                          error, error_size);
     if (rc == KPOP_OK)
+        rc = part_replay_caches(setup, error, error_size);
+    if (rc == KPOP_OK)
         rc = setup->api->ready(setup->sessions, error, error_size);
     if (rc == KPOP_OK)
-        rc = kpopd_settings_read(setup->api, setup->sessions,
-                                 &setup->settings, error, error_size);
+        rc = read_settings(setup, error, error_size);
     if (rc != KPOP_OK) {
         setup_free(setup);
         return NULL;
@@ -125,21 +157,20 @@ make_directory(const char *path)
 }
 
 static int
-make_replay_file(const struct setup *setup)
+make_replay_file(const char *path, const struct account *owner)
 {
-    const struct settings *s = &setup->settings;
     int rc;
     int fd;
 
-    if (s->auth_user.name == NULL || !s->tickets_wanted)
-        return 0; /* the auth process makes it as ourselves */
-    fd = open(s->replay_cache,
+    if (owner->name == NULL)
+        return 0; /* whoever uses it makes it as ourselves */
+    fd = open(path,
               O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno == EEXIST ? 0 : -1;
-    rc = fchown(fd, s->auth_user.uid, s->auth_user.gid);
+    rc = fchown(fd, owner->uid, owner->gid);
     if (rc != 0)
-        (void)unlink(s->replay_cache);
+        (void)unlink(path);
     close(fd);
     return rc;
 }
@@ -164,10 +195,28 @@ prepare(const struct setup *setup, char *error, size_t error_size)
             return blame_path(setup, "replay_cache", parent, strerror(errno),
                               error, error_size);
     }
-    if (make_replay_file(setup) != 0)
+    if (make_replay_file(s->replay_cache, &s->auth_user) != 0
+        || (s->layers
+            && make_replay_file(s->worker_replay_cache, &s->run_as) != 0))
         return blame_path(setup, "replay_cache", s->replay_cache,
                           strerror(errno), error, error_size);
     return 0;
+}
+
+/* What the module can do here, instead of an error. */
+static int
+say_names(const struct setup *setup, char *text, size_t size)
+{
+    const struct kpop_facts facts = {
+        .size = sizeof(facts),
+        .service = "pop3",
+        .ssf = 256,
+    };
+
+    return setup->api->exchange_names(setup->logins, &facts, text, size)
+                   == KPOP_OK
+               ? 0
+               : -1;
 }
 
 /* With the rights of auth_user. */
@@ -189,7 +238,21 @@ check_logins(const struct setup *setup, char *error, size_t error_size)
         rc = sources_open(&sources, s, pool, &key, why, sizeof(why));
         sources_close(&sources);
     }
-    return rc == 0 ? 0 : blame(setup, key, why, error, error_size);
+    return rc == 0 ? say_names(setup, error, error_size)
+                   : blame(setup, key, why, error, error_size);
+}
+
+static int
+check_worker_keytab(const struct setup *setup, char *error,
+                    size_t error_size)
+{
+    const char *path = setup->api->get(setup->sessions, "keytab");
+
+    if (!setup->settings.layers || access(path, R_OK) == 0)
+        return 0;
+    return blame_path(setup, "keytab", path,
+                      "max_ssf is above 0, so the user of the workers must "
+                      "be able to read it, too", error, error_size);
 }
 
 /* With the rights of run_as: what comes before the first % must be there. */
@@ -198,6 +261,9 @@ check_store(const struct setup *setup, char *error, size_t error_size)
 {
     char path[PATH_MAX];
     struct stat st;
+
+    if (check_worker_keytab(setup, error, error_size) != 0)
+        return -1;
 
     snprintf(path, sizeof(path), "%s", setup->settings.store);
     path[strcspn(path, "%")] = '\0';
@@ -215,6 +281,7 @@ check_store(const struct setup *setup, char *error, size_t error_size)
     return 0;
 }
 
+/* 0, or -1; with a sentence, or with what the caller wants to know. */
 typedef int check_fn(const struct setup *setup, char *error,
                      size_t error_size);
 
@@ -230,7 +297,7 @@ run_check(check_fn *check, const struct setup *setup,
     rc = process_become(account, error, sizeof(error));
     if (rc == 0)
         rc = check(setup, error, sizeof(error));
-    if (rc != 0 && write(fd, error, strlen(error)) < 0)
+    if (write(fd, error, strlen(error)) < 0)
         rc = -1;
     _exit(rc == 0 ? 0 : 1);
 }
@@ -273,12 +340,16 @@ check_as(check_fn *check, const struct setup *setup,
 }
 
 int
-setup_check(const struct setup *setup, char *error, size_t error_size)
+setup_check(struct setup *setup, char *error, size_t error_size)
 {
     const struct settings *s = &setup->settings;
 
     if (prepare(setup, error, error_size) != 0
-        || check_as(check_store, setup, &s->run_as, error, error_size) != 0)
+        || check_as(check_store, setup, &s->run_as, error, error_size) != 0
+        || check_as(check_logins, setup, &s->auth_user, error, error_size)
+               != 0)
         return -1;
-    return check_as(check_logins, setup, &s->auth_user, error, error_size);
+    setup->gssapi_works = kpopd_settings_list(error, "GSSAPI");
+    error[0] = '\0';
+    return 0;
 }

@@ -11,6 +11,7 @@
 #ifndef KPOPD_SETUP_H
 #define KPOPD_SETUP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "plugin/host/kpopd/settings.h"
@@ -21,6 +22,7 @@ struct setup {
     struct kpop_plugin *sessions; /* ready; for workers */
     struct kpop_plugin *logins;   /* loaded; for auth processes */
     struct settings settings;
+    bool gssapi_works;            /* setup_check() found keys for it */
 };
 
 enum { SETUP_ERROR_MAX = 1024 };
@@ -34,7 +36,7 @@ struct setup *setup_load(kpop_plugin_entry_fn entry, const char *path,
  * with the rights of those who will use them, at keytab, password file and
  * mail.  0, or -1 with a sentence.
  */
-int setup_check(const struct setup *setup, char *error, size_t error_size);
+int setup_check(struct setup *setup, char *error, size_t error_size);
 void setup_free(struct setup *setup);
 
 #endif

@@ -44,6 +44,7 @@ const struct kpop_host worker_host = {
     .size = sizeof(struct kpop_host),
     .version = KPOP_ABI_MINOR,
     .log = on_log,
+    .authorize = authclient_authorize,
     .exchange_mechanisms = authclient_mechanisms,
     .exchange_start = authclient_start,
     .exchange_step = authclient_step,
