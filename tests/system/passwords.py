@@ -163,6 +163,8 @@ def pam_krb5_asks_the_kdc():
                 r'reason="pam_authenticate: ',
                 r"event=auth\.fail .*claimed=alice")
         refused(server, "nobody", "nobody-password")
+        refused(server, "carol/admin", "carol/admin-password",
+                r"event=auth\.reason .*none of a mailbox")
         kadmin("modprinc -pwexpire 2020-01-01 bob")
         refused(server, "bob", "bob-password",
                 r"event=auth\.reason .*asked for more than the password")
