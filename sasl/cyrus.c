@@ -29,6 +29,7 @@ struct cyrus {
     sasl_callback_t callbacks[5];
     const char *mechanism;
     bool started;
+    bool bad_authzid;
     char authcid[PRINCIPAL_MAX + 1];
     char authzid[NAME_OCTETS_MAX + 1];
     char text[TEXT_MAX];
@@ -136,8 +137,10 @@ take_name(sasl_conn_t *conn, void *arg, const char *name, unsigned len,
         /* Old curl sends the NUL of its string, too. */
         if (len > 1 && name[len - 1] == '\0')
             len--;
+        /* Refused by cyrus_step(), because the plugin leaks where this one
+         * fails. */
         if (!keep_name(name, len, cyrus->authzid, sizeof(cyrus->authzid)))
-            return SASL_BADAUTH;
+            cyrus->bad_authzid = true;
     }
     if (size < sizeof(nobody))
         return SASL_BUFOVER;
@@ -289,13 +292,20 @@ int
 cyrus_step(struct cyrus *cyrus, const uint8_t *in, size_t in_len,
            struct buf *out)
 {
-    const char *octets = in_len == 0 ? "" : (const char *)in;
     const char *answer = NULL;
     unsigned answer_len = 0;
+    char *octets;
     int code;
 
     if (in_len > INT_MAX)
         return STATUS_AUTH;
+    /* Terminated, as the library wants it, and ours to be written to: what
+     * unwraps a token does it in place. */
+    octets = calloc(1, in_len + 1);
+    if (octets == NULL)
+        return STATUS_NO_MEMORY;
+    if (in_len > 0)
+        memcpy(octets, in, in_len);
     cyrus->text[0] = '\0';
     if (cyrus->started)
         code = sasl_server_step(cyrus->conn, octets, (unsigned)in_len,
@@ -308,8 +318,14 @@ cyrus_step(struct cyrus *cyrus, const uint8_t *in, size_t in_len,
         (void)sasl_setprop(cyrus->conn, SASL_GSS_CREDS, NULL);
         cyrus->started = true;
     }
+    free(octets);
     if ((code == SASL_OK || code == SASL_CONTINUE) && answer != NULL)
         buf_append(out, answer, answer_len);
+    if (cyrus->bad_authzid) {
+        (void)snprintf(cyrus->text, sizeof(cyrus->text),
+                       "the name asked for is too long or not clean");
+        return STATUS_AUTH;
+    }
     return judge(cyrus, code);
 }
 

@@ -26,8 +26,10 @@ layer_encode(void *state, const uint8_t *clear, size_t len, struct buf *out)
 {
     struct gsslayer *layer = state;
 
-    return layer->broken ? STATUS_TEMP
-                         : cyrus_encode(layer->cyrus, clear, len, out);
+    /* libsasl2 would make several packets of more. */
+    if (layer->broken || len == 0 || len > cyrus_clear_max(layer->cyrus))
+        return STATUS_TEMP;
+    return cyrus_encode(layer->cyrus, clear, len, out);
 }
 
 /* NULL = good. */
@@ -60,11 +62,17 @@ layer_decode(void *state, const uint8_t *packet, size_t len, struct buf *out,
 {
     struct gsslayer *layer = state;
     const char *problem = judge(layer, packet, len);
+    size_t before = buf_len(out);
     int status = STATUS_INVALID;
 
     if (problem == NULL) {
         status = cyrus_decode(layer->cyrus, packet, len, out);
         problem = "packet forged or damaged";
+    }
+    /* Of no use but to fill our memory: GSSAPI leaks an octet each time. */
+    if (status == STATUS_OK && buf_len(out) == before) {
+        status = STATUS_INVALID;
+        problem = "packet is empty";
     }
     if (status == STATUS_OK) {
         layer->expected++;
