@@ -160,7 +160,8 @@ judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
     size = (unsigned)octets[1] << 16 | (unsigned)octets[2] << 8 | octets[3];
     switch (octets[0]) {
     case LAYER_NONE:
-        return size == 0 ? NULL : "no layer, but a packet size";
+        /* fetchmail, mpop and mutt give back the size that was offered. */
+        return size == 0 || layers ? NULL : "no layer, but a packet size";
     case LAYER_INTEGRITY:
     case LAYER_PRIVACY:
         if (!layers)

@@ -8,6 +8,8 @@
 # SPDX-License-Identifier: MIT
 import os
 import re
+import shutil
+import subprocess
 import tempfile
 
 from harness import net, tap
@@ -24,22 +26,33 @@ realm = None
 results = {}
 
 CLIENTS = {
-    "fetchmail": (programs.Fetchmail, "USER APOP CRAM-MD5 GSSAPI KPOP"),
-    "curl": (programs.Curl, "USER PLAIN PLAIN+IR APOP CRAM-MD5 GSSAPI"),
+    "fetchmail": (programs.Fetchmail,
+                  "USER APOP CRAM-MD5 GSSAPI GSSAPI+none KPOP"),
+    "curl": (programs.Curl,
+             "USER PLAIN PLAIN+IR APOP CRAM-MD5 GSSAPI GSSAPI+none"),
     "mpop": (programs.Mpop,
-             "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256"),
+             "USER PLAIN APOP CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI "
+             "GSSAPI+none"),
     "mutt": (programs.Mutt,
-             "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256"),
+             "USER PLAIN APOP CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 GSSAPI "
+             "GSSAPI+none"),
     "nmh inc": (programs.Inc,
-                "USER PLAIN CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256 "
-                "SCRAM-SHA-512"),
+                "USER PLAIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512 "
+                "GSSAPI GSSAPI+256"),
     "pop3test": (programs.Pop3test,
-                 "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256 "
-                 "SCRAM-SHA-512"),
+                 "USER PLAIN APOP CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 "
+                 "SCRAM-SHA-512 GSSAPI GSSAPI+1 GSSAPI+256"),
+    # Its GSSAPI sends an AUTH line of more octets than RFC 5034 allows.
     "Net::POP3": (programs.NetPop3, "USER PLAIN APOP CRAM-MD5"),
     "poplib": (programs.Poplib, "USER APOP"),
     "getmail": (programs.Getmail, "USER APOP"),
 }
+
+# +IR has an initial response; the others are for a server with layers: none
+# is taken, one of integrity, one of 256 bits.
+COLUMNS = ("USER APOP PLAIN PLAIN+IR CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 "
+           "SCRAM-SHA-512 GSSAPI GSSAPI+none GSSAPI+1 GSSAPI+256 KPOP").split()
+LAYERS = {"GSSAPI+256": {"256"}, "GSSAPI+1": {"1"}}
 
 # USER travels as PLAIN, in the log too, so it has a server of its own.
 LISTED = "GSSAPI PLAIN CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1"
@@ -85,6 +98,8 @@ def after():
 def server(name, mechanism):
     directory = os.path.join(scratch.name, name)
     keys = {"mechanisms": "USER" if mechanism == "USER" else LISTED}
+    if mechanism.startswith("GSSAPI+"):
+        keys["max_ssf"] = 256
     if mechanism == "KPOP":
         keys["listen_kpop"] = f"{net.address()}:1109"
     return Kpopd(directory, realm, listen_pop3=f"{net.address()}:0",
@@ -115,10 +130,12 @@ def fetch(client, program, mechanism):
         logins = re.findall(r"event=(auth\.\S+) .*? mechanism=(\S+) .*"
                             r"user=(\S+)", kpopd.log())
         expected = {"USER": "PLAIN"}.get(mechanism,
-                                         re.split(r"[+ ]", mechanism)[0])
+                                         mechanism.split("+")[0])
         tap.equal(set(logins), {("auth.ok", expected, "alice")},
                   "what the log says of the logins")
-        return expected
+        tap.equal(set(re.findall(r"event=sasl\.layer .* ssf=(\d+)",
+                                 kpopd.log())),
+                  LAYERS.get(mechanism, set()), "strength of the layer")
 
 
 def cell(client, program, mechanism):
@@ -134,14 +151,28 @@ def cell(client, program, mechanism):
     return test
 
 
+def version(program):
+    """As dpkg knows it of the program's file."""
+    path = program.word and shutil.which(program.word)
+    if not path or not shutil.which("dpkg-query"):
+        return ""
+    package = ask("dpkg-query", "-S", path).split(":")[0]
+    return package and " " + ask("dpkg-query", "-W", "-f", "${Version}",
+                                 package)
+
+
+def ask(*words):
+    return subprocess.run(words, text=True, check=False,
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL).stdout
+
+
 def write_table(path):
-    columns = []
-    for _, ways in CLIENTS.values():
-        columns += [way for way in ways.split() if way not in columns]
     with open(path, "w", encoding="ascii") as file:
-        for row in [["client", *columns], ["---"] * (len(columns) + 1)] + [
-                [client] + [results.get((client, way), "") for way in columns]
-                for client in CLIENTS]:
+        for row in [["client", *COLUMNS], ["---"] * (len(COLUMNS) + 1)] + [
+                [client + version(program)]
+                + [results.get((client, way), "") for way in COLUMNS]
+                for client, (program, _) in CLIENTS.items()]:
             file.write("| " + " | ".join(row) + " |\n")
 
 

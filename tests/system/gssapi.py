@@ -306,7 +306,8 @@ def g7_rubbish_behind_the_token_is_refused():
     for empty, choice in ((b"x", None), (b"\1\0\0\0", None),
                           (chance.randbytes(40000), None), (b"", b""),
                           (b"", b"x"), (b"", chance.randbytes(60)),
-                          (b"", b"\1\0\0\0"), (b"", b"\5\4\0\xff" + b"\0" * 40),
+                          (b"", b"\1\0\0\0"),
+                          (b"", b"\5\4\0\xff" + b"\0" * 40),
                           (b"", chance.randbytes(40000))):
         with ticket() as gss, Pop3(kpopd) as client:
             client.command("AUTH GSSAPI")
@@ -379,8 +380,7 @@ def g10_wrong_clock_is_named():
         raise tap.Skip("libfaketime is not installed")
     ccache = realm.ccache("alice")
     realm.run("ticket", ccache, f"pop/{net.host()}")
-    for skew, start in ((600, "-ERR [AUTH]"), (-600, "-ERR [AUTH]"),
-                        (200, "+OK")):
+    for skew, start in ((600, "-ERR [AUTH]"), (200, "+OK")):
         mark = kpopd.mark()
         with sasl.Gss(realm, ccache, LD_PRELOAD=faketime.stdout.strip(),
                       FAKETIME=f"{skew:+d}s", NO_FAKE_STAT="1") as gss:

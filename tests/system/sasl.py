@@ -26,7 +26,7 @@ realm = None
 kpopd = None
 
 USERS = ("alice", "bob")
-LISTED = "GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1"
+LISTED = "GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256"
 
 # Those of a password or a secret; ALL has GSSAPI, too.
 WAYS = {

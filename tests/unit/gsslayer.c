@@ -101,8 +101,8 @@ TEST(g3_a_layer_stronger_than_offered_or_two_are_refused)
 {
     static const unsigned rows[][2] = {
         { PRIVACY, CLIENT_MAX }, { INTEGRITY | PRIVACY, CLIENT_MAX },
-        { NONE | INTEGRITY, CLIENT_MAX }, { 0, 0 }, { NONE, CLIENT_MAX },
-        { INTEGRITY, 0 }, { INTEGRITY, 100 },
+        { NONE | INTEGRITY, CLIENT_MAX }, { 0, 0 }, { INTEGRITY, 0 },
+        { INTEGRITY, 100 },
     };
     struct layered l;
 
@@ -113,6 +113,17 @@ TEST(g3_a_layer_stronger_than_offered_or_two_are_refused)
                   STATUS_AUTH);
         end(&l);
     }
+}
+
+/* fetchmail, mpop and mutt give back the server's size; RFC 4752 wants 0. */
+TEST(g3_size_without_a_layer_is_taken_where_layers_are_offered)
+{
+    struct layered l;
+
+    begin(&l, 1);
+    CHECK_INT(gss_until_offer(&l.login), STATUS_CONTINUE);
+    CHECK_INT(gss_choose(&l.login, NONE, CLIENT_MAX, "", 0), STATUS_PENDING);
+    end(&l);
 }
 
 TEST(a_sealed_choice_is_refused_where_layers_are_offered)
@@ -411,6 +422,7 @@ TEST(what_is_no_token_breaks_the_layer)
 TEST_MAIN("gsslayer",
           T(g2_layers_are_offered_up_to_max_ssf),
           T(g3_a_layer_stronger_than_offered_or_two_are_refused),
+          T(g3_size_without_a_layer_is_taken_where_layers_are_offered),
           T(a_sealed_choice_is_refused_where_layers_are_offered),
           T(no_layer_is_there_when_none_was_chosen),
           T(no_layer_is_there_before_the_host_s_yes_nor_after_its_no),

@@ -90,7 +90,7 @@ class Fetchmail(Program):
             "KPOP": ("kpop", "kerberos_v5")}
 
     def fetch(self, mechanism):
-        protocol, auth = self.ways[mechanism]
+        protocol, auth = self.ways[mechanism.split("+")[0]]
         port = 1109 if mechanism == "KPOP" else self.port
         client = clients.Fetchmail(
             os.path.join(self.directory, "home"), port, protocol, "alice",
@@ -109,7 +109,7 @@ class Curl(Program):
         login = {"USER": "AUTH=*", "APOP": "AUTH=+APOP"}.get(
             mechanism, "AUTH=" + mechanism.split("+")[0])
         # It takes GSSAPI only for users with a realm.
-        user = ("alice@EXAMPLE.ORG:" if mechanism == "GSSAPI"
+        user = ("alice@EXAMPLE.ORG:" if mechanism.startswith("GSSAPI")
                 else f"alice:{PASSWORD}")
         words = ["curl", "-q", "-s", "-v", "--login-options", login,
                  "-u", user, "-o", "got",
@@ -127,8 +127,9 @@ class Mpop(Program):
     word = "mpop"
 
     def fetch(self, mechanism):
+        way = mechanism.split("+")[0].lower()
         self.run(["mpop", f"--host={net.host()}", f"--port={self.port}",
-                  "--tls=off", f"--auth={mechanism.lower()}", "--user=alice",
+                  "--tls=off", f"--auth={way}", "--user=alice",
                   f"--passwordeval=echo {PASSWORD}", "--keep=on",
                   "--received-header=off", "--uidls-file=" + os.path.join(
                       self.directory, "uidls"),
@@ -177,7 +178,7 @@ class Mutt(Program):
 
     def fetch(self, mechanism):
         box = os.path.join(self.directory, "box")
-        way = mechanism.lower()
+        way = mechanism.split("+")[0].lower()
         rc = self.file("muttrc", f"""set pop_authenticators="{way}"
 set pop_user=alice pop_pass={PASSWORD}
 set folder={self.directory} spoolfile={self.directory}/none
@@ -219,7 +220,7 @@ push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
 
 
 class Inc(Program):
-    """nmh's inc; "GSSAPI layer" is for a server that offers one."""
+    """nmh's inc; It takes the strongest layer that is offered."""
     word = "/usr/bin/mh/inc"
 
     def fetch(self, mechanism):
@@ -232,14 +233,14 @@ class Inc(Program):
                  str(self.port), "-user", "alice", "-notruncate", "-snoop",
                  "-noaudit", "-nochangecur"]
         if mechanism != "USER":
-            words += ["-sasl", "-saslmech", mechanism.split()[0].lower()]
+            words += ["-sasl", "-saslmech", mechanism.split("+")[0].lower()]
         self.run(words, mechanism, MH=os.path.join(self.directory, "profile"))
         return self.delivered("mh/inbox/[0-9]*")
 
 
 class Pop3test(Program):
     """Of Cyrus IMAP, which is unpacked below the build folder: it would
-    bring a whole mail system along.  "GSSAPI 256" is a layer of 256 bits."""
+    bring a whole mail system along.  "GSSAPI+256" is a layer of 256 bits."""
     word = "pop3test"
 
     def path(self):
@@ -250,7 +251,7 @@ class Pop3test(Program):
         return None
 
     def fetch(self, mechanism):
-        name, _, layer = mechanism.partition(" ")
+        name, _, layer = mechanism.partition("+")
         layer = layer or "0"
         words = [self.path(), "-p", str(self.port), "-a", "alice", "-u",
                  "alice", "-w", PASSWORD, "-m",

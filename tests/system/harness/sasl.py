@@ -13,7 +13,7 @@ import os
 import re
 import subprocess
 
-from harness import net, tap
+from harness import net, tap, wire
 
 
 def encode(octets):
@@ -172,3 +172,44 @@ class Gss:
 
     def __exit__(self, *_):
         self.close()
+
+
+class Layered(wire.Line):
+    """What a Pop3 becomes behind the +OK of a login with a layer."""
+
+    def __init__(self, client, gss, sealed):
+        self.socket, self.raw = client.socket, client.buffer
+        self.gss, self.sealed = gss, sealed
+        self.buffer = b""
+        self.largest = 0  # packet that came
+
+    def packet(self, octets):
+        return wire.frame(self.gss.wrap(octets, self.sealed))
+
+    def send(self, octets, one_by_one=False):
+        self.send_raw(self.packet(octets), one_by_one)
+
+    def send_raw(self, octets, one_by_one=False):
+        super().send(octets, one_by_one)
+
+    def _fill(self):
+        while True:
+            size = int.from_bytes(self.raw[:4], "big")
+            if len(self.raw) >= 4 + max(size, 1):
+                break
+            piece = self.socket.recv(65536)
+            self.raw += piece
+            if not piece:
+                tap.equal(self.raw, b"", "part of a packet")
+                return False
+        self.largest = max(self.largest, size)
+        self.buffer += self.gss.unwrap(self.raw[4:4 + size])
+        self.raw = self.raw[4 + size:]
+        return True
+
+    def ended(self):
+        """True once the server has hung up, with a last word or without."""
+        try:
+            return b"+OK" not in self.rest()
+        except ConnectionResetError:
+            return True

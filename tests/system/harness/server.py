@@ -5,9 +5,11 @@
 #
 # SPDX-License-Identifier: MIT
 import os
+import pwd
 import re
 import resource
 import shlex
+import shutil
 import signal
 import subprocess
 
@@ -21,7 +23,6 @@ def give(path, user):
     """Root's kpopd drops its rights, so its files need their owners."""
     if os.getuid() != 0:
         return
-    import pwd
     entry = pwd.getpwnam(user)
     for folder, _, files in os.walk(path):
         os.chown(folder, entry.pw_uid, entry.pw_gid)
@@ -61,7 +62,6 @@ def secrets(directory, *users):
 
 
 def own(path, user):
-    import pwd
     entry = pwd.getpwnam(user)
     os.chown(path, entry.pw_uid, entry.pw_gid)
 
@@ -97,14 +97,18 @@ class Kpopd:
         }
         self.keytab = realm.keytab if realm else None
         if realm:
-            self.keys["keytab"] = realm.keytab
+            if keys.get("max_ssf", 0):
+                self.keytab = os.path.join(directory, "keytab")
+                shutil.copy(realm.keytab, self.keytab)
+            self.keys["keytab"] = self.keytab
             os.chmod(realm.directory, 0o711)
             os.chmod(realm.env["KRB5_CONFIG"], 0o644)
-            self.own_keytab()
         if os.getuid() == 0:
             self.keys["run_as"] = WORKER_USER
             self.keys["auth_user"] = AUTH_USER
         self.keys.update(keys)
+        if realm:
+            self.own_keytab()
         self.process = None
         self.ports = {}
         self.configure()
@@ -114,9 +118,13 @@ class Kpopd:
             self.start()
 
     def own_keytab(self):
-        """Also when kadmin has written a new file."""
+        """Also when kadmin has written a new file.  For layers the workers
+        read it, too."""
         if os.getuid() == 0:
             own(self.keytab, AUTH_USER)
+        if os.getuid() == 0 and self.keys.get("max_ssf", 0):
+            os.chown(self.keytab, -1, pwd.getpwnam(WORKER_USER).pw_gid)
+            os.chmod(self.keytab, 0o640)
 
     def configure(self, **keys):
         """Writes the file; a key with value None is left out."""
