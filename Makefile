@@ -29,6 +29,8 @@ moduledir = $(libdir)/kpop
 INSTALL ?= install
 PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
+# Mechanism GSSAPI.
+SASL_LIBS ?= -lsasl2 -lgssapi_krb5
 # Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
 CRYPTO_LIBS ?= -lcrypto -lidn
 # kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
@@ -150,7 +152,8 @@ $(BUILD)/kpop.so: $(module_objects) $(wildcard plugin/kpop.map)
 	$(call quiet,LINK)$(link) -shared -o $@ $(filter %.o,$^) \
 		$(patsubst %,-Wl$(comma)--version-script=%,$(filter %.map,$^)) \
 		-Wl,-z,nodelete $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs) \
-		-Wl,-soname,kpop.so $(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
+		-Wl,-soname,kpop.so $(SASL_LIBS) $(KRB5_LIBS) \
+		$(CRYPTO_LIBS) $(LDLIBS)
 comma := ,
 
 $(BUILD)/kpopd: $(kpopd_objects)
@@ -165,8 +168,8 @@ $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
 
 own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
-test_libs = -lcunit $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl -lpthread \
-	$(LOGIN_LIBS) $(LDLIBS)
+test_libs = -lcunit $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
+	-lpthread $(LOGIN_LIBS) $(LDLIBS)
 
 define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
@@ -183,8 +186,8 @@ $(filter $(BUILD)/tests/unit/kpopd_%,$(test_programs)): \
 
 $(filter-out %.so,$(helpers)): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ \
-		$(call own_link,$*.c) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
-		-lpthread $(LDLIBS)
+		$(call own_link,$*.c) $(SASL_LIBS) $(KRB5_LIBS) \
+		$(CRYPTO_LIBS) -ldl -lpthread $(LDLIBS)
 
 # Preloaded into programs that are not ours: no sanitizer.
 $(filter %.so,$(helpers)): harden :=
@@ -195,8 +198,8 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
 
 $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
-	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(KRB5_LIBS) \
-		$(CRYPTO_LIBS)
+	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(SASL_LIBS) \
+		$(KRB5_LIBS) $(CRYPTO_LIBS)
 
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 

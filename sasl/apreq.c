@@ -1,9 +1,10 @@
 /*
  * apreq.c - verifies one Kerberos 5 AP-REQ, which for KPOP is the login, and
- * answers AP_REP or KRB_ERROR.  libkrb5 works on octets only; framing and
- * limits are the engine's.  Runs where keytab and replay cache are readable,
- * and may block there on the replay cache's lock.  The cache is never
- * switched off: when it can't be used, nobody gets in.
+ * answers AP_REP or KRB_ERROR; and looks into one that GSSAPI will verify,
+ * whose errors tell nobody what to do.  libkrb5 works on octets only; framing
+ * and limits are the engine's.  Runs where keytab and replay cache are
+ * readable, and may block there on the replay cache's lock.  The cache is
+ * never switched off: when it can't be used, nobody gets in.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -28,12 +29,17 @@
 #include "sasl/replay.h"
 #include "sasl/world.h"
 
-enum { LEVEL_WARNING = 1, LEVEL_INFO = 2 };
+enum {
+    LEVEL_WARNING = 1,
+    LEVEL_INFO = 2,
+    CHECKSUM_GSS = 0x8003 /* RFC 4121 section 4.1.1 */
+};
 
 /* One AP-REQ. */
 struct attempt {
     struct sasl_world *world;
     const struct mech_peer *peer;
+    bool gss;        /* of AUTH GSSAPI, not of KPOP; nothing is answered */
     char *principal; /* PRINCIPAL_MAX + 1; "" = unknown */
     struct krb *krb; /* NULL = none could be had */
     krb5_auth_context auth;
@@ -44,6 +50,8 @@ struct attempt {
     char problem[512]; /* in place of the library's text */
     bool has_delta;
     long delta; /* seconds the client's clock is ahead */
+    bool has_authenticator;
+    krb5_cksumtype checksum; /* the authenticator's; 0 = none */
 };
 
 static void
@@ -85,6 +93,17 @@ note_reason(struct note *note, const struct attempt *attempt)
     krb5_free_error_message(context, text);
 }
 
+static void
+answer_error(const struct attempt *attempt, const struct refusal *refusal,
+             struct buf *out)
+{
+    size_t before = buf_len(out);
+
+    if (apreq_refusal(attempt->world, refusal->code, refusal->text, out) !=
+        STATUS_OK)
+        buf_truncate(out, before); /* closing without a text must do */
+}
+
 /* Logs, and appends the KRB_ERROR; the status to answer. */
 static int
 refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
@@ -92,7 +111,6 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
     struct refusal_facts facts = { code, trouble, &attempt->peek,
                                    attempt->world->wanted,
                                    attempt->peer->address, attempt->delta };
-    size_t before = buf_len(out);
     struct refusal refusal;
     struct note note;
 
@@ -107,10 +125,10 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
     if (code == REFUSE_NOT_US || code == 44 || code == 45)
         note_text(&note, "keytab", attempt->world->settings.keytab);
     note_reason(&note, attempt);
-    log_note(attempt, refusal.level, "kpop.refused", &note);
-    if (apreq_refusal(attempt->world, refusal.code, refusal.text, out) !=
-        STATUS_OK)
-        buf_truncate(out, before); /* closing without a text must do */
+    log_note(attempt, refusal.level,
+             attempt->gss ? "sasl.refused" : "kpop.refused", &note);
+    if (!attempt->gss)
+        answer_error(attempt, &refusal, out);
     return refusal.status;
 }
 
@@ -180,7 +198,8 @@ keep_principal(struct attempt *attempt, krb5_const_principal principal)
     return good;
 }
 
-/* The client's clock and name, from an authenticator that was decrypted. */
+/* The client's clock, name and checksum, from an authenticator that was
+ * decrypted. */
 static void
 read_authenticator(struct attempt *attempt)
 {
@@ -196,6 +215,9 @@ read_authenticator(struct attempt *attempt)
         attempt->has_delta = true;
     }
     (void)keep_principal(attempt, seen->client);
+    attempt->has_authenticator = true;
+    if (seen->checksum != NULL)
+        attempt->checksum = seen->checksum->checksum_type;
     krb5_free_authenticator(context, seen);
 }
 
@@ -263,23 +285,31 @@ enctype_is_good(const struct attempt *attempt)
            krb_enctype_is_strong(attempt->ticket->enc_part.enctype);
 }
 
+/*
+ * A request of AUTH GSSAPI is none of KPOP, nor the other way round: where
+ * several hosts share a key, each has its own replay cache.
+ */
+static bool
+protocol_is_ours(const struct attempt *attempt)
+{
+    return attempt->gss == (attempt->checksum == CHECKSUM_GSS);
+}
+
 static void
-log_accepted(const struct attempt *attempt)
+note_accepted(struct note *note, const struct attempt *attempt)
 {
     const krb5_enc_tkt_part *part = attempt->ticket->enc_part2;
-    struct note note;
     char name[80];
 
-    note_init(&note);
-    note_text(&note, "principal", attempt->principal);
-    note_ticket(&note, attempt);
+    note_init(note);
+    note_text(note, "principal", attempt->principal);
+    note_ticket(note, attempt);
     krb_enctype_name(part->session->enctype, name, sizeof(name));
-    note_text(&note, "session_enctype", name);
+    note_text(note, "session_enctype", name);
     if (attempt->has_delta)
-        note_number(&note, "delta", attempt->delta);
-    note_text(&note, "mutual",
+        note_number(note, "delta", attempt->delta);
+    note_text(note, "mutual",
               (attempt->options & AP_OPTS_MUTUAL_REQUIRED) ? "yes" : "no");
-    log_note(attempt, LEVEL_INFO, "kpop.accepted", &note);
 }
 
 /* Unasked or missing, an AP_REP breaks the client. */
@@ -303,6 +333,12 @@ static int
 judge(struct attempt *attempt, struct buf *out)
 {
     read_authenticator(attempt);
+    if (!attempt->has_authenticator)
+        return refuse(attempt, REFUSE_GENERIC, true, out); /* no memory */
+    if (!protocol_is_ours(attempt))
+        return refuse_saying(attempt, REFUSE_CHECKSUM,
+                             attempt->gss ? "not made for GSSAPI"
+                                          : "made for GSSAPI", out);
     if (!keep_principal(attempt, attempt->ticket->enc_part2->client))
         return refuse_saying(attempt, REFUSE_GENERIC,
                              "the principal's name is too long or not clean",
@@ -316,7 +352,7 @@ judge(struct attempt *attempt, struct buf *out)
     if (!address_is_good(attempt))
         return refuse_saying(attempt, REFUSE_ADDRESS,
                              "peer not among the ticket's addresses", out);
-    return answer_mutual(attempt, out);
+    return attempt->gss ? STATUS_OK : answer_mutual(attempt, out);
 }
 
 /* Our file, in place, and used by the library. */
@@ -360,6 +396,10 @@ verify(struct attempt *attempt, const struct apreq_message *in,
     if (attempt->code == 0)
         attempt->code = krb5_auth_con_init(attempt->krb->context,
                                            &attempt->auth);
+    /* Without DO_TIME it isn't entered into the replay cache: GSSAPI does. */
+    if (attempt->code == 0 && attempt->gss)
+        attempt->code = krb5_auth_con_setflags(attempt->krb->context,
+                                               attempt->auth, 0);
     if (attempt->code == 0) {
         request.data = malloc(in->len);
         attempt->code = request.data == NULL ? ENOMEM : 0;
@@ -380,6 +420,31 @@ verify(struct attempt *attempt, const struct apreq_message *in,
     return refuse_library(attempt, out);
 }
 
+static int
+run(struct attempt *attempt, const struct apreq_message *in, struct buf *out)
+{
+    attempt->principal[0] = '\0';
+    if (in->data == NULL || in->len == 0 || in->len > INT_MAX ||
+        !apreq_peek(in->data, in->len, &attempt->peek)) {
+        bool tagged = in->data != NULL && in->len > 0 && in->data[0] == 0x6e;
+
+        return refuse_saying(attempt,
+                             tagged ? REFUSE_GENERIC : REFUSE_NO_APREQ,
+                             "not an AP-REQ", out);
+    }
+    return verify(attempt, in, out);
+}
+
+static void
+end(struct attempt *attempt)
+{
+    if (attempt->krb == NULL)
+        return;
+    krb5_free_ticket(attempt->krb->context, attempt->ticket);
+    krb5_auth_con_free(attempt->krb->context, attempt->auth);
+    krb_give(attempt->world, attempt->krb);
+}
+
 int
 apreq_verify(struct sasl_world *world, const struct mech_peer *peer,
              const struct apreq_message *in, char *principal_out,
@@ -387,24 +452,29 @@ apreq_verify(struct sasl_world *world, const struct mech_peer *peer,
 {
     struct attempt attempt = { .world = world, .peer = peer,
                                .principal = principal_out };
-    int status;
+    int status = run(&attempt, in, out);
+    struct note note;
 
-    principal_out[0] = '\0';
-    if (in->data == NULL || in->len == 0 || in->len > INT_MAX ||
-        !apreq_peek(in->data, in->len, &attempt.peek)) {
-        bool tagged = in->data != NULL && in->len > 0 && in->data[0] == 0x6e;
-
-        return refuse_saying(&attempt,
-                             tagged ? REFUSE_GENERIC : REFUSE_NO_APREQ,
-                             "not an AP-REQ", out);
+    if (status == STATUS_OK) {
+        note_accepted(&note, &attempt);
+        log_note(&attempt, LEVEL_INFO, "kpop.accepted", &note);
     }
-    status = verify(&attempt, in, out);
+    end(&attempt);
+    return status;
+}
+
+int
+apreq_examine(struct sasl_world *world, const struct mech_peer *peer,
+              const struct apreq_message *in, char *principal_out,
+              struct note *note_out)
+{
+    struct attempt attempt = { .world = world, .peer = peer, .gss = true,
+                               .principal = principal_out };
+    int status = run(&attempt, in, NULL);
+
+    note_init(note_out);
     if (status == STATUS_OK)
-        log_accepted(&attempt);
-    if (attempt.krb != NULL) {
-        krb5_free_ticket(attempt.krb->context, attempt.ticket);
-        krb5_auth_con_free(attempt.krb->context, attempt.auth);
-        krb_give(world, attempt.krb);
-    }
+        note_accepted(note_out, &attempt);
+    end(&attempt);
     return status;
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "sasl/mech.h"
+#include "sasl/note.h"
 
 enum { PRINCIPAL_MAX = 512 };
 
@@ -27,5 +28,14 @@ struct apreq_message {
 int apreq_verify(struct sasl_world *world, const struct mech_peer *peer,
                  const struct apreq_message *in, char *principal_out,
                  struct buf *out) MUST_USE;
+
+/*
+ * The same for the AP-REQ inside a GSSAPI token, before GSSAPI accepts it:
+ * genuine, for us, of this protocol.  Whether it is new, GSSAPI finds out.
+ * STATUS_OK with the principal and what to log of it, or as above, logged.
+ */
+int apreq_examine(struct sasl_world *world, const struct mech_peer *peer,
+                  const struct apreq_message *in, char *principal_out,
+                  struct note *note_out) MUST_USE;
 
 #endif

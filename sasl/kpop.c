@@ -9,12 +9,8 @@
 
 #include "sasl/apreq.h"
 #include "sasl/clean.h"
-#include "sasl/krb.h"
-#include "sasl/names.h"
-#include "sasl/note.h"
+#include "sasl/identity.h"
 #include "sasl/world.h"
-
-enum { LEVEL_ERROR, LEVEL_DEBUG = 3 };
 
 enum kpop_stage { WAIT_APREQ, WAIT_NAME, WAIT_ANSWER, ENDED };
 
@@ -22,28 +18,8 @@ struct kpop {
     struct sasl_world *world;
     const struct mech_peer *peer;
     enum kpop_stage stage;
-    char principal[PRINCIPAL_MAX + 1]; /* proved by the AP-REQ */
-    char requested[NAME_OCTETS_MAX + 1];
-    struct names_answer names;
+    struct identity identity; /* its principal is proved by the AP-REQ */
 };
-
-static void
-log_mapping(const struct kpop *kpop, const char *problem)
-{
-    struct note note;
-
-    note_init(&note);
-    note_text(&note, "principal", kpop->principal);
-    note_text(&note, "requested", kpop->requested);
-    if (problem[0] != '\0')
-        note_text(&note, "problem", problem);
-    else if (kpop->names.mailbox[0] != '\0')
-        note_text(&note, "mailbox", kpop->names.mailbox);
-    note_text(&note, "by", kpop->names.rung);
-    kpop->peer->log(kpop->peer->log_arg,
-                    problem[0] != '\0' ? LEVEL_ERROR : LEVEL_DEBUG,
-                    "kpop.mapped", note.text);
-}
 
 static int
 step_apreq(struct kpop *kpop, const uint8_t *in, size_t in_len,
@@ -51,7 +27,7 @@ step_apreq(struct kpop *kpop, const uint8_t *in, size_t in_len,
 {
     struct apreq_message message = { in, in_len };
     int status = apreq_verify(kpop->world, kpop->peer, &message,
-                              kpop->principal, out);
+                              kpop->identity.principal, out);
 
     kpop->stage = status == STATUS_OK ? WAIT_NAME : ENDED;
     return status == STATUS_OK ? STATUS_CONTINUE : status;
@@ -61,33 +37,18 @@ static int
 step_name(struct kpop *kpop, const uint8_t *in, size_t in_len,
           struct mech_ask *ask)
 {
-    struct krb *krb = NULL;
-    int status = STATUS_TEMP;
+    int status;
 
     if (in == NULL || !clean_request(in, in_len)) {
         kpop->stage = ENDED;
         return STATUS_AUTH;
     }
-    memcpy(kpop->requested, in, in_len);
-    kpop->requested[in_len] = '\0';
-    if (krb_take(kpop->world, &krb) == 0)
-        status = names_ladder(kpop->world, krb->context, kpop->principal,
-                              kpop->requested, &kpop->names);
-    krb_give(kpop->world, krb);
-    if (status != STATUS_OK) {
-        log_mapping(kpop, kpop->names.problem[0] != '\0'
-                              ? kpop->names.problem
-                              : "no Kerberos context");
-        return status;
-    }
-    log_mapping(kpop, "");
-    kpop->stage = WAIT_ANSWER;
-    memset(ask, 0, sizeof(*ask));
-    ask->need = MECH_AUTHORIZE;
-    ask->authcid = kpop->principal;
-    ask->requested = kpop->requested;
-    ask->local = kpop->names.mailbox;
-    return STATUS_PENDING;
+    memcpy(kpop->identity.requested, in, in_len);
+    kpop->identity.requested[in_len] = '\0';
+    status = identity_ask(&kpop->identity, kpop->world, kpop->peer, ask);
+    if (status == STATUS_PENDING)
+        kpop->stage = WAIT_ANSWER;
+    return status;
 }
 
 /* ---- the mechanism ---- */
@@ -103,7 +64,6 @@ kpop_start(struct sasl_world *world, const struct mech_peer *peer,
         return STATUS_NO_MEMORY;
     kpop->world = world;
     kpop->peer = peer;
-    kpop->names.rung = "";
     return STATUS_OK;
 }
 

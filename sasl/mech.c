@@ -12,6 +12,7 @@
 
 static const struct mech *const mechanisms[] = {
     &mech_kpop,
+    &mech_gssapi,
     &mech_plain,
     &mech_cram,
     &mech_apop,

@@ -54,6 +54,8 @@ static const struct row rows[] = {
     { 45, STATUS_PERM, LOUD_ERROR,
       "[SYS/PERM] the server can't read its Kerberos keys: tell the "
       "administrator" },
+    { REFUSE_CHECKSUM, STATUS_AUTH, LOUD_WARNING,
+      "this request was made for another protocol: try again" },
 };
 
 static const struct row trouble = {

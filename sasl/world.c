@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sasl/gss.h"
 #include "sasl/krb.h"
 #include "sasl/map.h"
 #include "sasl/replay.h"
@@ -162,6 +163,7 @@ sasl_world_free(struct sasl_world *world)
 {
     if (world == NULL)
         return;
+    gss_world_free(world);
     krb_world_free(world);
     map_free(world->map);
     mtx_destroy(&world->krb_lock);

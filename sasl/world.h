@@ -16,6 +16,7 @@
 
 struct _krb5_context; /* krb5_context points to it */
 struct overlay;       /* sasl/overlay.h */
+struct gss; /* sasl/gss.h */
 struct krb; /* sasl/krb.h */
 struct map; /* sasl/map.h */
 
@@ -29,6 +30,8 @@ struct sasl_world {
     mtx_t krb_lock;
     struct krb *idle;            /* contexts nobody uses now */
     unsigned idle_count;
+    struct gss *gss_idle;        /* credentials nobody uses now */
+    unsigned gss_idle_count;
     struct overlay *overlay;     /* krb5.conf with our replay cache */
     struct _krb5_context *plain; /* reads no file; makes KRB_ERRORs */
 
@@ -41,6 +44,7 @@ bool world_lists(const char *list, const char *word, size_t len);
 
 extern const struct mech mech_kpop;  /* kpop.c */
 extern const struct mech mech_plain; /* plain.c */
+extern const struct mech mech_gssapi; /* gssapi.c */
 extern const struct mech mech_cram;  /* cram.c */
 extern const struct mech mech_apop;  /* apop.c */
 extern const struct mech mech_scram_sha_512; /* scram.c */

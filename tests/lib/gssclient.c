@@ -13,6 +13,7 @@
  *                   server, which may be empty
  *     wrap 0|1 HEX  "data HEX": wrapped, 1 with secrecy
  *     unwrap HEX    "data HEX"
+ *     reset         "data ": the next init begins a new context
  * or "bad TEXT".  It ends with its input.
  *
  * SPDX-License-Identifier: MIT
@@ -122,6 +123,15 @@ unwrap(struct client *client, char *hex)
         say_hex("data", &out);
 }
 
+static void
+reset(struct client *client)
+{
+    OM_uint32 minor;
+
+    (void)gss_delete_sec_context(&minor, &client->context, GSS_C_NO_BUFFER);
+    printf("data \n");
+}
+
 static bool
 import_target(struct client *client, char *service)
 {
@@ -154,6 +164,8 @@ main(int argc, char **argv)
             wrap(&client, line[5] == '1', line + 7);
         else if (strncmp(line, "unwrap ", 7) == 0)
             unwrap(&client, line + 7);
+        else if (strncmp(line, "reset", 5) == 0)
+            reset(&client);
         else
             printf("bad call\n");
         (void)fflush(stdout);

@@ -19,6 +19,8 @@
  *     --pad OCTETS              about that much authorization data, which
  *                               servers ignore, inside the authenticator: a
  *                               valid AP-REQ of a bit more than that size
+ *     --gss                     made for GSSAPI: the checksum of RFC 4121; the
+ *                               framing of a token is the test's
  *     --flip ticket|authenticator  one bit of its encrypted part is wrong
  *
  * It prints `apreq HEX` and then answers each line of its input by one line:
@@ -57,6 +59,7 @@ struct options {
     size_t pad;
     bool mutual;
     bool subkey;
+    bool gss;
 };
 
 struct client {
@@ -289,11 +292,29 @@ print_hex(const char *word, const krb5_data *data)
     fflush(stdout);
 }
 
+/* No channel bindings; flags: mutual, integrity. */
+static void
+ask_gss_checksum(struct client *client, krb5_data *checksum, char octets[24])
+{
+    memset(octets, 0, 24);
+    octets[0] = 16;
+    octets[20] = client->options.mutual ? 0x22 : 0x20;
+    checksum->magic = 0;
+    checksum->data = octets;
+    checksum->length = 24;
+    must(client, "auth context",
+         krb5_auth_con_init(client->krb, &client->auth));
+    must(client, "checksum",
+         krb5_auth_con_set_req_cksumtype(client->krb, client->auth, 0x8003));
+}
+
 static void
 make_apreq(struct client *client)
 {
     krb5_flags flags = 0;
     krb5_data apreq;
+    krb5_data checksum;
+    char octets[24];
 
     if (client->options.mutual)
         flags |= AP_OPTS_MUTUAL_REQUIRED;
@@ -302,8 +323,11 @@ make_apreq(struct client *client)
     krb5_auth_con_free(client->krb, client->auth);
     client->auth = NULL;
     bend_time(client);
+    if (client->options.gss)
+        ask_gss_checksum(client, &checksum, octets);
     must(client, "AP-REQ",
-         krb5_mk_req_extended(client->krb, &client->auth, flags, NULL,
+         krb5_mk_req_extended(client->krb, &client->auth, flags,
+                              client->options.gss ? &checksum : NULL,
                               client->creds, &apreq));
     if (client->options.flip != NULL)
         flip(client, &apreq);
@@ -453,6 +477,7 @@ parse_options(int argc, char **argv, struct options *out)
         { "addresses", required_argument, NULL, 'a' },
         { "mutual", no_argument, NULL, 'm' },
         { "subkey", no_argument, NULL, 'b' },
+        { "gss", no_argument, NULL, 'g' },
         { "skew", required_argument, NULL, 't' },
         { "pad", required_argument, NULL, 'p' },
         { "flip", required_argument, NULL, 'f' },
@@ -469,6 +494,7 @@ parse_options(int argc, char **argv, struct options *out)
         case 'a': out->addresses = optarg; break;
         case 'm': out->mutual = true; break;
         case 'b': out->subkey = true; break;
+        case 'g': out->gss = true; break;
         case 't': out->skew = strtol(optarg, NULL, 10); break;
         case 'p': out->pad = strtoul(optarg, NULL, 10); break;
         case 'f': out->flip = optarg; break;

@@ -24,19 +24,25 @@ realm = None
 results = {}
 
 CLIENTS = {
-    "fetchmail": (programs.Fetchmail, "USER APOP CRAM-MD5 KPOP"),
-    "curl": (programs.Curl, "USER PLAIN PLAIN+IR APOP CRAM-MD5"),
-    "mpop": (programs.Mpop, "USER PLAIN APOP CRAM-MD5"),
-    "mutt": (programs.Mutt, "USER PLAIN APOP CRAM-MD5"),
-    "nmh inc": (programs.Inc, "USER PLAIN CRAM-MD5"),
-    "pop3test": (programs.Pop3test, "USER PLAIN APOP CRAM-MD5"),
+    "fetchmail": (programs.Fetchmail, "USER APOP CRAM-MD5 GSSAPI KPOP"),
+    "curl": (programs.Curl, "USER PLAIN PLAIN+IR APOP CRAM-MD5 GSSAPI"),
+    "mpop": (programs.Mpop,
+             "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256"),
+    "mutt": (programs.Mutt,
+             "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256"),
+    "nmh inc": (programs.Inc,
+                "USER PLAIN CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256 "
+                "SCRAM-SHA-512"),
+    "pop3test": (programs.Pop3test,
+                 "USER PLAIN APOP CRAM-MD5 GSSAPI SCRAM-SHA-1 SCRAM-SHA-256 "
+                 "SCRAM-SHA-512"),
     "Net::POP3": (programs.NetPop3, "USER PLAIN APOP CRAM-MD5"),
     "poplib": (programs.Poplib, "USER APOP"),
     "getmail": (programs.Getmail, "USER APOP"),
 }
 
 # USER travels as PLAIN, in the log too, so it has a server of its own.
-LISTED = "PLAIN CRAM-MD5 APOP"
+LISTED = "GSSAPI PLAIN CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1"
 
 MESSAGE = b"""From: Bob <bob@example.org>
 To: alice@example.org

@@ -43,17 +43,21 @@ def before():
     os.chmod(scratch.name, 0o711)
     net.prepare(scratch.name)
     realm = Realm(os.path.join(scratch.name, "realm"))
+    pam_d = os.path.join(scratch.name, "pam.d")
+    os.mkdir(pam_d, 0o755)
     if net.is_private():
-        pam_d = os.path.join(scratch.name, "pam.d")
-        os.mkdir(pam_d, 0o755)
         subprocess.run(["mount", "--bind", pam_d, "/etc/pam.d"], check=True)
+    else:
+        os.environ["LD_PRELOAD"] = os.path.join(net.BUILD,
+                                                "tests/lib/preload_pam.so")
+        os.environ["KPOP_TEST_PAM_D"] = pam_d
 
 
 @tap.helper
 def after():
     if realm:
         realm.stop()
-    if pam_d:
+    if pam_d and net.is_private():
         subprocess.run(["umount", "/etc/pam.d"], check=True)
     scratch.cleanup()
 
@@ -78,8 +82,6 @@ def kpopd(**keys):
 
 def service(name, *lines):
     """A service of PAM; returns the value for `passwords`."""
-    if not pam_d:
-        raise tap.Skip("no mounts here, so /etc/pam.d cannot be covered up")
     with open(os.path.join(pam_d, name), "w", encoding="ascii") as file:
         file.write("\n".join(lines) + "\n")
     return "pam:" + name
@@ -219,7 +221,7 @@ grep SigIgn /proc/$$/status >"{told}/signals"
     for name in os.listdir(told):
         with open(os.path.join(told, name), encoding="ascii") as file:
             said[name] = file.read()
-    where = net.address()
+    where = "127.0.0.1"  # clients have it, wherever kpopd listens in 127/8
     # SIGHUP, SIGINT, SIGPIPE, SIGTERM: its own, not what kpopd made of them.
     ignored = int(said.pop("signals").split()[1], 16)
     tap.equal(ignored & (1 << 0 | 1 << 1 | 1 << 12 | 1 << 14), 0,
@@ -685,8 +687,6 @@ def guesses_are_slowed_down_and_others_are_not():
                 said = client.command(f"PASS {password}")
                 return said[:11], time.monotonic() - start
 
-        if not net.is_private():
-            raise tap.Skip("needs addresses of its own")
         quick = 0.5 * tap.SLOW
         tap.contains(answer("alice", "alice-password")[0], "+OK")
         said, took = answer("bob", "wrong")
@@ -773,15 +773,13 @@ def fail2ban_takes_our_jail():
 def fail2ban_finds_failures_and_no_injected_address():
     """The lines are kpopd's own, of clients that try to have others banned."""
     found("fail2ban-regex")
-    if not net.is_private():
-        raise tap.Skip("needs addresses of its own")
     directory = place()
     names = ("alice", "alice peer=192.0.2.1", "a service=x peer=192.0.2.2",
              'a" peer=192.0.2.3 b="', "event=auth.fail peer=192.0.2.4",
              "x kpopd[1]: event=auth.fail level=info pid=1 session=1 "
              "peer=192.0.2.5 service=pop3", "192.0.2.6", "\\x22 192.0.2.7")
     with kpopd(passwords="file:" + passwords(directory, *USERS),
-               mechanisms="USER PLAIN APOP", listen_pop3="127.0.0.1:0",
+               mechanisms="USER PLAIN APOP",
                secrets="file:" + secrets("alice:wonderland")
                ).start() as server:
         for number, name in enumerate(names, 1):

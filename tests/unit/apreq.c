@@ -333,6 +333,15 @@ TEST(n11_a_replay_in_another_process_is_refused)
     client_free(client);
 }
 
+TEST(an_ap_req_made_for_gssapi_is_refused)
+{
+    const char *options = alice("pop@localhost", "--gss --mutual");
+    struct sasl_settings settings = usual_settings();
+
+    CHECK_INT(try_client(&settings, options), STATUS_AUTH);
+    check_refused("50", "another protocol", "principal=alice@EXAMPLE.ORG");
+}
+
 TEST(n12_a_wrong_clock_is_refused_with_the_difference)
 {
     const char *options = alice("pop@localhost", "--skew 600");
@@ -935,6 +944,7 @@ TEST_MAIN("apreq",
           T(n10_a_flipped_bit_is_refused),
           T(n11_a_replay_is_refused),
           T(n11_a_replay_in_another_process_is_refused),
+          T(an_ap_req_made_for_gssapi_is_refused),
           T(n12_a_wrong_clock_is_refused_with_the_difference),
           T(n13_an_expired_ticket_is_refused),
           T(n14_a_service_without_a_key_is_refused),

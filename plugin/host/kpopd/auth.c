@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth_host.h"
+#include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/authmsg.h"
 #include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
@@ -419,6 +420,10 @@ make_ready(struct auth *auth)
         rc = auth->api->set(plugin, "listen_kpop", "", error, sizeof(error));
     if (rc == KPOP_OK)
         rc = auth->api->ready(plugin, error, sizeof(error));
+    /* The module starts libsasl2 for each GSSAPI login; this keeps it here.
+     * Where that fails, the login says so. */
+    if (auth->pool == POOL_KRB)
+        (void)cyrus_begin(error, sizeof(error));
     if (rc == KPOP_OK
         && sources_open(&auth->context.sources, s, auth->pool, &key, error,
                         sizeof(error))

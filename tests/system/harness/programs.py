@@ -108,8 +108,11 @@ class Curl(Program):
     def fetch(self, mechanism):
         login = {"USER": "AUTH=*", "APOP": "AUTH=+APOP"}.get(
             mechanism, "AUTH=" + mechanism.split("+")[0])
+        # It takes GSSAPI only for users with a realm.
+        user = ("alice@EXAMPLE.ORG:" if mechanism == "GSSAPI"
+                else f"alice:{PASSWORD}")
         words = ["curl", "-q", "-s", "-v", "--login-options", login,
-                 "-u", f"alice:{PASSWORD}", "-o", "got",
+                 "-u", user, "-o", "got",
                  f"pop3://{net.host()}:{self.port}/1"]
         if mechanism.endswith("+IR"):
             words.insert(2, "--sasl-ir")
@@ -174,7 +177,8 @@ class Mutt(Program):
 
     def fetch(self, mechanism):
         box = os.path.join(self.directory, "box")
-        rc = self.file("muttrc", f"""set pop_authenticators="{mechanism.lower()}"
+        way = mechanism.lower()
+        rc = self.file("muttrc", f"""set pop_authenticators="{way}"
 set pop_user=alice pop_pass={PASSWORD}
 set folder={self.directory} spoolfile={self.directory}/none
 set mbox_type=Maildir confirmappend=no confirmcreate=no copy=no
