@@ -101,8 +101,8 @@ TEST(g3_a_layer_stronger_than_offered_or_two_are_refused)
 {
     static const unsigned rows[][2] = {
         { PRIVACY, CLIENT_MAX }, { INTEGRITY | PRIVACY, CLIENT_MAX },
-        { NONE | INTEGRITY, CLIENT_MAX }, { 0, 0 }, { NONE, CLIENT_MAX },
-        { INTEGRITY, 0 }, { INTEGRITY, 100 },
+        { NONE | INTEGRITY, CLIENT_MAX }, { 0, 0 }, { INTEGRITY, 0 },
+        { INTEGRITY, 100 },
     };
     struct layered l;
 
@@ -133,6 +133,19 @@ TEST(no_layer_is_there_when_none_was_chosen)
 
     begin(&l, 256);
     CHECK_INT(gss_log_in(&l.login, ""), STATUS_PENDING);
+    CHECK_INT(resume(&l.login, STATUS_OK), STATUS_OK);
+    CHECK_INT(l.login.mech->layer(l.login.state, &l.layer), STATUS_GONE);
+    end(&l);
+}
+
+/* As fetchmail, mpop and mutt do. */
+TEST(a_size_without_a_layer_is_taken_where_layers_are_offered)
+{
+    struct layered l;
+
+    begin(&l, 256);
+    CHECK_INT(gss_until_offer(&l.login), STATUS_CONTINUE);
+    CHECK_INT(gss_choose(&l.login, NONE, CLIENT_MAX, "", 0), STATUS_PENDING);
     CHECK_INT(resume(&l.login, STATUS_OK), STATUS_OK);
     CHECK_INT(l.login.mech->layer(l.login.state, &l.layer), STATUS_GONE);
     end(&l);
@@ -413,6 +426,7 @@ TEST_MAIN("gsslayer",
           T(g3_a_layer_stronger_than_offered_or_two_are_refused),
           T(a_sealed_choice_is_refused_where_layers_are_offered),
           T(no_layer_is_there_when_none_was_chosen),
+          T(a_size_without_a_layer_is_taken_where_layers_are_offered),
           T(no_layer_is_there_before_the_host_s_yes_nor_after_its_no),
           T(a_login_that_ends_with_a_layer_in_hand_leaves_nothing),
           T(integrity_goes_both_ways),
