@@ -245,6 +245,7 @@ TEST(g3_a_choice_that_is_too_short_damaged_or_ours_is_refused)
     copy.len = buf_len(&login.out);
     memcpy(copy.data, buf_data(&login.out), copy.len);
     CHECK_INT(gss_send(&login, copy.data, copy.len), STATUS_AUTH);
+    CHECK_HAS(login.log, "choice of a layer is none");
     gss_again(&login);
     CHECK_INT(gss_until_offer(&login), STATUS_CONTINUE);
     token = gss_wrapped(&login, "\1\0\0", 3, false);

@@ -115,6 +115,17 @@ TEST(g3_a_layer_stronger_than_offered_or_two_are_refused)
     }
 }
 
+/* fetchmail, mpop and mutt give back the server's size; RFC 4752 wants 0. */
+TEST(g3_size_without_a_layer_is_taken_where_layers_are_offered)
+{
+    struct layered l;
+
+    begin(&l, 1);
+    CHECK_INT(gss_until_offer(&l.login), STATUS_CONTINUE);
+    CHECK_INT(gss_choose(&l.login, NONE, CLIENT_MAX, "", 0), STATUS_PENDING);
+    end(&l);
+}
+
 TEST(a_sealed_choice_is_refused_where_layers_are_offered)
 {
     const struct octets *token;
@@ -424,6 +435,7 @@ TEST(what_is_no_token_breaks_the_layer)
 TEST_MAIN("gsslayer",
           T(g2_layers_are_offered_up_to_max_ssf),
           T(g3_a_layer_stronger_than_offered_or_two_are_refused),
+          T(g3_size_without_a_layer_is_taken_where_layers_are_offered),
           T(a_sealed_choice_is_refused_where_layers_are_offered),
           T(no_layer_is_there_when_none_was_chosen),
           T(a_size_without_a_layer_is_taken_where_layers_are_offered),

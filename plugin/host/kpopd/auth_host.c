@@ -177,11 +177,17 @@ verify_password(void *conn, struct kpop_op *op, const char *user,
     struct auth_host_context *context = conn;
     const struct sources_login login = { user, context->peer->address,
                                          password, password_size };
-    char reason[512];
-    int32_t rc = sources_verify(&context->sources, &login, reason,
-                                sizeof(reason));
+    char reason[512] = "the name is none of a mailbox";
+    int32_t rc = KPOP_AUTH;
 
     (void)op;
+    /* Modules and directories would make something of "alice/admin" and of
+     * "*)(uid=alice", and no mailbox can come of it. */
+    if (is_mailbox(user)
+        || !kpopd_settings_want_pool(context->sources.settings,
+                                     POOL_OUTSIDE))
+        rc = sources_verify(&context->sources, &login, reason,
+                            sizeof(reason));
     if (rc == KPOP_TEMP)
         log_reason(context, "auth.passwords", KPOP_LOG_ERROR, user, reason);
     else if (rc != KPOP_OK && reason[0] != '\0')

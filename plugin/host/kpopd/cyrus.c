@@ -10,6 +10,7 @@
 #include "plugin/host/kpopd/cyrus.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sasl/prop.h>
 #include <sasl/sasl.h>
 #include <stdbool.h>
@@ -141,6 +142,26 @@ why(const struct cyrus *cyrus, int rc)
                                : sasl_errstring(rc, NULL, NULL);
 }
 
+/*
+ * libsasl2 2.1.28 forgets its socket when saslauthd hangs up without an
+ * answer.  The kernel gives the lowest free number, so the socket had the one
+ * that was free before, and this process has one thread.
+ */
+static int
+check_password(struct cyrus *cyrus, const char *user, const char *password)
+{
+    int next = dup(STDERR_FILENO);
+    int rc;
+
+    if (next >= 0)
+        close(next);
+    rc = sasl_checkpass(cyrus->conn, user, (unsigned)strlen(user), password,
+                        (unsigned)strlen(password));
+    if (next >= 0 && fcntl(next, F_GETFD) >= 0)
+        close(next);
+    return rc;
+}
+
 int32_t
 cyrus_verify(const struct cyrus_source *source, const char *user,
              const void *password, size_t password_size, char *error,
@@ -159,8 +180,7 @@ cyrus_verify(const struct cyrus_source *source, const char *user,
     text[password_size] = '\0';
     rc = open_conn(&cyrus);
     if (rc == SASL_OK)
-        rc = sasl_checkpass(cyrus.conn, user, (unsigned)strlen(user), text,
-                            (unsigned)password_size);
+        rc = check_password(&cyrus, user, text);
     explicit_bzero(text, sizeof(text));
     if (rc != SASL_OK && rc != SASL_BADAUTH && rc != SASL_NOUSER)
         snprintf(error, error_size, "saslauthd at %s: %s", source->path,

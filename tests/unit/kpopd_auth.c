@@ -1,0 +1,305 @@
+/*
+ * kpopd_auth.c - an auth process as a worker sees it, hostile ones too: what
+ * it allows, how many half-finished exchanges it keeps, what a worker that
+ * went leaves behind.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#define _GNU_SOURCE
+#include "plugin/host/kpopd/auth.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/authmsg.h"
+#include "plugin/host/kpopd/ipc.h"
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/setup.h"
+#include "tests/lib/check.h"
+
+enum { KEPT = 3 }; /* max_unauthenticated of the configuration below */
+
+static char folder[] = "/tmp/kpopd_auth.XXXXXX";
+static struct setup *setup;
+static struct auth_mark *mark;
+static uint8_t frame[IPC_FRAME_MAX];
+
+/* One auth process of the password pool. */
+struct process {
+    pid_t pid;
+    int control;
+};
+
+static void
+write_file(const char *name, const char *text)
+{
+    char path[128];
+    FILE *file;
+
+    (void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+    file = fopen(path, "w");
+    CHECK(file != NULL);
+    fputs(text, file);
+    CHECK_INT(fclose(file), 0);
+    CHECK_INT(chmod(path, 0600), 0);
+}
+
+static void
+load(void)
+{
+    char error[SETUP_ERROR_MAX] = "";
+    char text[1024];
+
+    if (setup != NULL)
+        return;
+    (void)snprintf(text, sizeof(text),
+                   "listen_kpop =\nlisten_pop3 = 127.0.0.1:0\n"
+                   "plaintext = always\nmechanisms = PLAIN CRAM-MD5\n"
+                   "store = maildir:%s/%%u\nsecrets = file:%s/secrets\n"
+                   "max_unauthenticated = %d\nstate_dir = %s\n%s",
+                   folder, folder, KEPT, folder,
+                   geteuid() == 0 ? "run_as = mail\nauth_user = daemon\n"
+                                  : "");
+    write_file("conf", text);
+    write_file("secrets", "alice:wonderland\n");
+    (void)snprintf(text, sizeof(text), "%s/conf", folder);
+    setup = setup_load(kpop_plugin_entry, text, error, sizeof(error));
+    CHECK_STR(error, "");
+    mark = mmap(NULL, sizeof(*mark), PROT_READ | PROT_WRITE,
+                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(mark != MAP_FAILED);
+}
+
+static void
+await(int fd)
+{
+    struct pollfd one = { fd, POLLIN, 0 };
+
+    CHECK_INT(poll(&one, 1, 60000), 1);
+}
+
+static struct process
+start(void)
+{
+    struct process process;
+    struct control control;
+    int pass;
+    int fds[2];
+
+    load();
+    CHECK_INT(ipc_pair(fds), 0);
+    process.control = fds[0];
+    process.pid = fork();
+    CHECK(process.pid >= 0);
+    if (process.pid == 0) {
+        close(fds[0]);
+        _exit(auth_main(setup, POOL_PASSWORD, fds[1], mark));
+    }
+    close(fds[1]);
+    await(process.control);
+    CHECK_INT(control_recv(process.control, &control, &pass), 1);
+    CHECK_INT(control.type, CONTROL_READY);
+    return process;
+}
+
+static void
+stop(const struct process *process)
+{
+    int status;
+
+    close(process->control);
+    CHECK_INT(waitpid(process->pid, &status, 0), process->pid);
+    CHECK_INT(status, 0);
+}
+
+/* Another worker's channel. */
+static int
+connect_worker(const struct process *process)
+{
+    struct control control;
+    int fds[2];
+
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_CHANNEL;
+    control.pool = POOL_PASSWORD;
+    CHECK_INT(ipc_pair(fds), 0);
+    CHECK_INT(control_send(process->control, &control, fds[1]), 0);
+    close(fds[1]);
+    return fds[0];
+}
+
+static void
+ask(int fd, enum auth_request_type type, uint64_t exchange,
+    const char *mechanism, const char *data)
+{
+    struct auth_request request;
+    size_t len;
+
+    memset(&request, 0, sizeof(request));
+    request.type = type;
+    request.exchange = exchange;
+    request.mechanism = mechanism;
+    request.facts.size = sizeof(request.facts);
+    request.facts.service = "pop3";
+    request.facts.session_id = "1";
+    request.facts.peer_address = "192.0.2.1";
+    request.data = data;
+    request.size = data != NULL ? strlen(data) : 0;
+    len = auth_request_encode(&request, frame, sizeof(frame));
+    CHECK(len > 0);
+    CHECK_INT(ipc_send(fd, frame, len, -1), 0);
+}
+
+/* The result, or 99 when the channel was closed. */
+static int32_t
+hear(int fd)
+{
+    struct auth_answer answer;
+    ssize_t len;
+
+    await(fd);
+    len = ipc_recv(fd, frame, sizeof(frame), NULL);
+    if (len <= 0)
+        return 99;
+    CHECK(auth_answer_decode(frame, (size_t)len, &answer));
+    return answer.result;
+}
+
+static void
+begin(int fd, uint64_t exchange)
+{
+    ask(fd, AUTH_START, exchange, "CRAM-MD5", NULL);
+    CHECK_INT(hear(fd), KPOP_CONTINUE);
+}
+
+static int32_t
+go_on(int fd, uint64_t exchange)
+{
+    ask(fd, AUTH_STEP, exchange, NULL,
+        "alice 00000000000000000000000000000000");
+    return hear(fd);
+}
+
+TEST(oldest_half_finished_exchange_goes)
+{
+    struct process process = start();
+    int one = connect_worker(&process);
+    int other = connect_worker(&process);
+
+    begin(one, 1);
+    begin(other, 1);
+    begin(one, 2);
+    begin(one, 3);
+    /* Of all workers the oldest, and that one only. */
+    CHECK_INT(go_on(one, 1), KPOP_TEMP);
+    CHECK_INT(go_on(other, 1), KPOP_AUTH);
+    CHECK_INT(go_on(one, 2), KPOP_AUTH);
+    CHECK_INT(go_on(one, 3), KPOP_AUTH);
+    close(one);
+    close(other);
+    stop(&process);
+}
+
+TEST(worker_that_went_leaves_nothing)
+{
+    struct process process = start();
+    int one = connect_worker(&process);
+    int other = connect_worker(&process);
+    int i;
+
+    for (i = 0; i < KEPT; i++)
+        begin(one, (uint64_t)i + 1);
+    close(one);
+    /* An answer to this comes after the end of the other was seen. */
+    begin(other, 9);
+    for (i = 0; i < KEPT - 1; i++)
+        begin(other, (uint64_t)i + 10);
+    CHECK_INT(go_on(other, 9), KPOP_AUTH);
+    close(other);
+    stop(&process);
+}
+
+TEST(a_thousand_ended_exchanges_leave_room)
+{
+    struct process process = start();
+    int fd = connect_worker(&process);
+    uint64_t i;
+
+    begin(fd, 1);
+    for (i = 2; i < 1002; i++) {
+        begin(fd, i);
+        ask(fd, AUTH_END, i, NULL, NULL);
+    }
+    CHECK_INT(go_on(fd, 1), KPOP_AUTH);
+    close(fd);
+    stop(&process);
+}
+
+TEST(what_is_not_permitted_closes_the_channel_only)
+{
+    static const char *const wrong[] = { "KPOP", "GSSAPI", "EXTERNAL", "" };
+    struct process process = start();
+    int good = connect_worker(&process);
+    size_t i;
+    int fd;
+
+    begin(good, 1);
+    for (i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        fd = connect_worker(&process);
+        ask(fd, AUTH_START, 1, wrong[i], NULL);
+        CHECK_INT(hear(fd), 99);
+        close(fd);
+    }
+    fd = connect_worker(&process);
+    begin(fd, 1);
+    ask(fd, AUTH_START, 1, "CRAM-MD5", NULL);
+    CHECK_INT(hear(fd), 99);
+    close(fd);
+    fd = connect_worker(&process);
+    begin(fd, 1);
+    CHECK_INT(go_on(fd, 1), KPOP_AUTH);
+    /* It is decided; nobody asks twice. */
+    ask(fd, AUTH_STEP, 1, NULL, "alice 1");
+    CHECK_INT(hear(fd), 99);
+    close(fd);
+    /* Another worker's exchange is none of ours. */
+    fd = connect_worker(&process);
+    CHECK_INT(go_on(fd, 1), KPOP_TEMP);
+    close(fd);
+    CHECK_INT(go_on(good, 1), KPOP_AUTH);
+    close(good);
+    stop(&process);
+}
+
+static const struct check_test tests[] = {
+    T(oldest_half_finished_exchange_goes),
+    T(worker_that_went_leaves_nothing),
+    T(a_thousand_ended_exchanges_leave_room),
+    T(what_is_not_permitted_closes_the_channel_only),
+};
+
+int
+main(int argc, char **argv)
+{
+    char path[128];
+    int status;
+
+    if (mkdtemp(folder) == NULL)
+        return 1;
+    log_set(false, KPOP_LOG_ERROR);
+    status = check_main(argc, argv, "kpopd_auth", tests,
+                        sizeof(tests) / sizeof(tests[0]));
+    setup_free(setup);
+    (void)snprintf(path, sizeof(path), "%s/conf", folder);
+    (void)unlink(path);
+    (void)snprintf(path, sizeof(path), "%s/secrets", folder);
+    (void)unlink(path);
+    (void)rmdir(folder);
+    return status;
+}
