@@ -174,8 +174,6 @@ def packets_in_any_pieces_and_of_any_size():
     client.send(b"NOOP\r\n" * many)
     for _ in range(many):
         tap.contains(client.line(), "+OK")
-    client.send(b"")  # a packet with nothing in it
-    client.ok("NOOP")
     bye(client)
 
 
@@ -209,6 +207,15 @@ def impossible_lengths_are_refused_at_once():
         client.ok("DELE 1")
         client.send_raw(octets)
         ends(client, maildir)
+
+
+def empty_packets_end_the_session():
+    """Or one could keep a session up with them."""
+    maildir = box()
+    client = login()
+    client.ok("DELE 1")
+    client.send(b"")
+    ends(client, maildir)
 
 
 def packets_out_of_order_end_the_session():
