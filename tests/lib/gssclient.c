@@ -151,6 +151,7 @@ main(int argc, char **argv)
                              gss_mech_krb5 };
     char *line = NULL;
     size_t size = 0;
+    OM_uint32 minor;
 
     if (argc == 3 && strcmp(argv[1], "--spnego") == 0)
         client.mech = &spnego;
@@ -172,5 +173,7 @@ main(int argc, char **argv)
         (void)fflush(stdout);
     }
     free(line);
+    (void)gss_delete_sec_context(&minor, &client.context, GSS_C_NO_BUFFER);
+    (void)gss_release_name(&minor, &client.target);
     return 0;
 }

@@ -16,7 +16,7 @@ net.enter()
 from harness import sasl  # noqa: E402 (inside the network)
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import Realm  # noqa: E402
-from harness.server import Kpopd, passwords  # noqa: E402
+from harness.server import Kpopd, memory, passwords  # noqa: E402
 from harness.wire import Pop3, frame  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-layers-")
@@ -287,6 +287,36 @@ def packet_of_another_session_ends_the_session():
     client.ok("DELE 1")
     client.send_raw(packet)
     ends(client, maildir)
+
+
+def thousand_logins_leave_nothing():
+    """With a layer, and at the same server without one."""
+    box()
+    count = 1000 if tap.PLAIN else 20
+
+    def log_in(layer, times):
+        for _ in range(times):
+            if layer:
+                bye(login(layer))
+                continue
+            with Pop3(kpopd) as client:
+                answer, _ = sasl.run(client, sasl.gssapi(client, gss.reset()))
+                tap.contains(answer, "+OK")
+                client.ok("QUIT")
+                client.rest()
+    for layer in (b"", INTEGRITY, SECRECY):
+        log_in(layer, count // 5)
+        for _ in range(2):
+            workers = kpopd.children("worker")
+            size = sum(memory(pid, "Rss") for pid in workers)
+            log_in(layer, count)
+            grown = sum(memory(pid, "Rss") for pid in workers) - size
+            tap.show(f"{count} logins, layer {layer}: workers grew by {grown} "
+                     "octets")
+            if grown < 128 << 10:
+                break
+        if tap.PLAIN:
+            tap.true(grown < 128 << 10, f"layer {layer}: grew by {grown}")
 
 
 def password_logins_get_no_layer():

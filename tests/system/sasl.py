@@ -241,6 +241,30 @@ def thousand_aborted_exchanges_leave_nothing():
     tap.equal(kpopd.children() + [kpopd.process.pid], watched, "processes")
 
 
+def hundreds_of_logins_leave_nothing():
+    count = 400 if tap.PLAIN else 20
+
+    def log_in(name, times):
+        for _ in range(times):
+            with Pop3(kpopd) as client:
+                wait_for_lock(client, name, "bob")
+                client.ok("QUIT")
+                client.rest()
+    for name in ALL:
+        log_in(name, count // 5)
+    watched = kpopd.children() + [kpopd.process.pid]
+    for name in ALL:
+        for _ in range(2):
+            size = {pid: memory(pid, "Rss") for pid in watched}
+            log_in(name, count)
+            grown = sorted(memory(pid, "Rss") - size[pid] for pid in watched)
+            tap.show(f"{count} x {name}: processes grew by {grown} octets")
+            if sum(grown) < 64 << 10:
+                break
+        if tap.PLAIN:
+            tap.true(sum(grown) < 64 << 10, f"{name}: grew by {grown}")
+
+
 @tap.helper
 def sessions_ended():
     log = kpopd.log()
@@ -344,6 +368,8 @@ def p3_passwords_are_neither_logged_nor_kept():
         wanted = [word.encode() for word in [secret, *encoded]]
         for word in wanted:
             tap.lacks(own.log(), word.decode(), "log")
+        if not tap.PLAIN:
+            return  # a checker keeps what was freed, and has shadows
         for pid in own.children() + [own.process.pid]:
             tap.true(remembered(pid, [own.directory.encode()]),
                      "what stays is found")
