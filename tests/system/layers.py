@@ -7,6 +7,7 @@
 # SPDX-License-Identifier: MIT
 import os
 import random
+import re
 import tempfile
 
 from harness import net, tap
@@ -17,7 +18,7 @@ from harness import sasl  # noqa: E402 (inside the network)
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import Realm  # noqa: E402
 from harness.server import Kpopd, memory, passwords  # noqa: E402
-from harness.wire import Pop3, frame  # noqa: E402
+from harness.wire import Kpop, Pop3, VERSIONS, frame  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-layers-")
 realm = None
@@ -287,6 +288,41 @@ def packet_of_another_session_ends_the_session():
     client.ok("DELE 1")
     client.send_raw(packet)
     ends(client, maildir)
+
+
+def recorded_login_is_refused_by_every_worker():
+    """Workers with layers accept tickets themselves: they share one memory
+    of them, and KPOP, which has another, takes no token of GSSAPI."""
+    box()
+    lines = []
+    with Pop3(kpopd) as client:
+        way = sasl.gssapi(client, gss.reset(), choice=SECRECY + SIZE)
+        lines.append(next(way))
+        while len(lines) < 4:
+            lines.append(way.send(client.command(lines[-1])))
+        way.close()
+        tap.contains(client.command(lines[3]), "+OK")
+    for _ in range(2):
+        mark = kpopd.mark()
+        clients = [Pop3(kpopd) for _ in range(8)]
+        for client in clients:
+            client.send("".join(line + "\r\n" for line in lines[:2]).encode())
+        for client in clients:
+            tap.equal(client.line(), "+ ", "the empty challenge")
+            tap.contains(client.line(), "-ERR [AUTH]")
+            client.close()
+        kpopd.await_log(r"event=sasl\.refused .*replay", mark)
+        pids = set(re.findall(r"event=sasl\.refused .* pid=(\d+)",
+                              kpopd.log(mark)))
+        tap.equal(len(pids), 2, "workers that refused")
+        kpopd.stop()
+        kpopd.start()
+    token = gss.reset().init(b"")
+    with Kpop(kpopd) as client:
+        client.send(VERSIONS + frame(token[token.index(b"\1\0\x6e") + 2:]))
+        heard = client.rest()
+    tap.true(heard[:1] == b"\0" and heard[1:5] != b"\0\0\0\0",
+             f"KPOP with a token of GSSAPI: {heard[:40]!r}")
 
 
 def thousand_logins_leave_nothing():

@@ -38,7 +38,7 @@ class Fetchmail:
     def run(self, realm=None, ccache=None, seconds=60):
         """The exit status; output and took are kept."""
         env = dict(os.environ, FETCHMAILHOME=self.directory,
-                   **net.client_env())
+                   HOME=self.directory, **net.client_env())
         if realm:
             env.update(realm.env)
             env["KRB5CCNAME"] = ccache or realm.empty_ccache()
