@@ -16,6 +16,7 @@
 
 static struct stub stub;
 static char path[] = "/tmp/kpop-config-XXXXXX";
+static bool path_is_made;
 static char error[1024];
 
 static void
@@ -23,8 +24,13 @@ file_write(const void *data, size_t len)
 {
     FILE *file;
 
-    if (path[strlen(path) - 1] == 'X')
-        CHECK(mkstemp(path) >= 0);
+    if (!path_is_made) {
+        int fd = mkstemp(path);
+
+        CHECK(fd >= 0);
+        CHECK_INT(close(fd), 0);
+        path_is_made = true;
+    }
     file = fopen(path, "w");
     CHECK(file != NULL);
     CHECK(fwrite(data, 1, len, file) == len);
