@@ -174,9 +174,15 @@ def packets_in_any_pieces_and_of_any_size():
     client.send(b"NOOP\r\n" * many)
     for _ in range(many):
         tap.contains(client.line(), "+OK")
-    client.send(b"")  # a packet with nothing in it
-    client.ok("NOOP")
     bye(client)
+
+
+def packet_with_nothing_in_it_ends_the_session():
+    maildir = box()
+    client = login()
+    client.ok("DELE 1")
+    client.send(b"")
+    ends(client, maildir)
 
 
 def server_keeps_to_the_clients_size():
