@@ -217,6 +217,15 @@ def impossible_lengths_are_refused_at_once():
         ends(client, maildir)
 
 
+def empty_packets_end_the_session():
+    """Or one could keep a session up with them."""
+    maildir = box()
+    client = login()
+    client.ok("DELE 1")
+    client.send(b"")
+    ends(client, maildir)
+
+
 def packets_out_of_order_end_the_session():
     """A repeated, a missing, an early and a late one."""
     def repeated(client):

@@ -211,6 +211,7 @@ def pam_knows_peer_and_user_and_gets_the_password():
     program = script("tell", f"""#!/bin/sh
 {{ echo "$PAM_TYPE $PAM_USER $PAM_RHOST $PAM_SERVICE $PAM_TTY"
   [ "$PAM_TYPE" = account ] || tr -d '\\0'; }} >"{told}/$PAM_TYPE"
+grep SigIgn /proc/$$/status >"{told}/signals"
 """)
     with kpopd(passwords=service(
             "tell", f"auth required pam_exec.so expose_authtok {program}",
@@ -221,6 +222,10 @@ def pam_knows_peer_and_user_and_gets_the_password():
         with open(os.path.join(told, name), encoding="ascii") as file:
             said[name] = file.read()
     where = "127.0.0.1"  # clients have it, wherever kpopd listens in 127/8
+    # SIGHUP, SIGINT, SIGPIPE, SIGTERM: its own, not what kpopd made of them.
+    ignored = int(said.pop("signals").split()[1], 16)
+    tap.equal(ignored & (1 << 0 | 1 << 1 | 1 << 12 | 1 << 14), 0,
+              "ignored signals")
     tap.equal(said, {
         "auth": f"auth alice {where} tell kpopd\ntwo words ",
         "account": f"account alice {where} tell kpopd\n"}, "what PAM knew")

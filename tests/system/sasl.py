@@ -172,12 +172,14 @@ def unknown_user_and_wrong_password_look_the_same():
 
 
 def unknown_user_takes_as_long_as_a_wrong_password():
-    """Medians of samples that were taken by turns."""
+    """Medians of samples in random order: by turns, each user would have an
+    auth process of his own."""
+    chance = random.Random(7)
     samples = 40 if tap.PLAIN else 5
     for name in WAYS:
         times = {"alice": [], "mallory": []}
         for _ in range(samples):
-            for user in times:
+            for user in chance.sample(sorted(times), 2):
                 with Pop3(kpopd) as client:
                     began = time.perf_counter()
                     sasl.run(client, way(name, client, user, "wrong"))
@@ -219,18 +221,23 @@ def thousand_aborted_exchanges_leave_nothing():
         abort(name, stop, count // 5)  # warms the allocator up
     watched = kpopd.children() + [kpopd.process.pid]
     tap.await_(sessions_ended, "the sessions have ended")
-    had = {pid: (descriptors(pid), memory(pid, "Rss")) for pid in watched}
+    had = {pid: descriptors(pid) for pid in watched}
     for name, stop in places:
-        abort(name, stop, count)
-        tap.await_(lambda: all(descriptors(pid) <= had[pid][0]
+        # A leak repeats; what a process makes only once does not.
+        for _ in range(2):
+            size = {pid: memory(pid, "Rss") for pid in watched}
+            abort(name, stop, count)
+            grown = sorted(memory(pid, "Rss") - size[pid] for pid in watched)
+            tap.show(f"{count} x {name} stopped at {stop}: processes grew by "
+                     f"{grown} octets")
+            if grown[-1] < 128 << 10:
+                break
+        if tap.PLAIN:
+            tap.true(grown[-1] < 128 << 10, f"{name} stopped at {stop}: "
+                     f"grew by {grown}")
+        tap.await_(lambda: all(descriptors(pid) <= had[pid]
                                for pid in watched),
                    f"descriptors left by {name} stopped at {stop}")
-        grown = {pid: memory(pid, "Rss") - had[pid][1] for pid in watched}
-        tap.show(f"{count} x {name} stopped at {stop}: processes grew by "
-                 f"{sorted(grown.values())} octets")
-        if tap.PLAIN:
-            tap.true(max(grown.values()) < 512 << 10,
-                     f"{name} stopped at {stop}: grew by {grown}")
     tap.equal(kpopd.children() + [kpopd.process.pid], watched, "processes")
 
 

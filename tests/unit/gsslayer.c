@@ -149,6 +149,19 @@ TEST(no_layer_is_there_when_none_was_chosen)
     end(&l);
 }
 
+/* As fetchmail, mpop and mutt do. */
+TEST(a_size_without_a_layer_is_taken_where_layers_are_offered)
+{
+    struct layered l;
+
+    begin(&l, 256);
+    CHECK_INT(gss_until_offer(&l.login), STATUS_CONTINUE);
+    CHECK_INT(gss_choose(&l.login, NONE, CLIENT_MAX, "", 0), STATUS_PENDING);
+    CHECK_INT(resume(&l.login, STATUS_OK), STATUS_OK);
+    CHECK_INT(l.login.mech->layer(l.login.state, &l.layer), STATUS_GONE);
+    end(&l);
+}
+
 TEST(no_layer_is_there_before_the_host_s_yes_nor_after_its_no)
 {
     struct layered l;
@@ -425,6 +438,7 @@ TEST_MAIN("gsslayer",
           T(g3_size_without_a_layer_is_taken_where_layers_are_offered),
           T(a_sealed_choice_is_refused_where_layers_are_offered),
           T(no_layer_is_there_when_none_was_chosen),
+          T(a_size_without_a_layer_is_taken_where_layers_are_offered),
           T(no_layer_is_there_before_the_host_s_yes_nor_after_its_no),
           T(a_login_that_ends_with_a_layer_in_hand_leaves_nothing),
           T(integrity_goes_both_ways),

@@ -179,7 +179,7 @@ run_child(const struct child *child, int control, pid_t parent)
     /* One arena: what store threads allocate the loop frees. */
     (void)mallopt(M_ARENA_MAX, 1);
     if (!is_worker)
-        signal(SIGTERM, SIG_IGN); /* it ends when the workers have */
+        process_ignore(SIGTERM); /* it ends when the workers have */
     if (process_become(is_worker ? &setup->settings.run_as
                                  : &setup->settings.auth_user,
                        error, sizeof(error))
@@ -189,7 +189,8 @@ run_child(const struct child *child, int control, pid_t parent)
                                    parent)
                == 0) {
         /* PAM's modules may have helpers with rights of their own. */
-        process_harden(!is_worker && child->pool == POOL_OUTSIDE);
+        process_harden(!is_worker && child->pool == POOL_OUTSIDE
+                       && setup->settings.password_source == PASSWORDS_PAM);
         status = is_worker
                      ? worker_main(setup, &shared, control)
                      : auth_main(setup, child->pool, control, child->mark);

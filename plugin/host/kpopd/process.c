@@ -100,6 +100,24 @@ process_become(const struct account *account, char *error,
     return 0;
 }
 
+static void
+nothing(int number)
+{
+    (void)number;
+}
+
+void
+process_ignore(int number)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = nothing;
+    action.sa_flags = SA_RESTART;
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(number, &action, NULL);
+}
+
 int
 process_begin_child(int keep, int death_signal, int64_t parent)
 {
@@ -108,9 +126,9 @@ process_begin_child(int keep, int death_signal, int64_t parent)
     if (keep > 3)
         (void)close_range(3, (unsigned)keep - 1, 0);
     (void)close_range((unsigned)keep + 1, ~0u, 0);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
-    signal(SIGPIPE, SIG_IGN);
+    process_ignore(SIGINT);
+    process_ignore(SIGHUP);
+    process_ignore(SIGPIPE);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0);

@@ -23,6 +23,9 @@ void process_raise_files(void);
 /* Takes the account for good; 0, or -1 with a sentence.  No account: stays. */
 int process_become(const struct account *account, char *error,
                    size_t error_size);
+/* Ignores a signal, but in this program only: what it executes, such as a
+ * helper of PAM's, begins without. */
+void process_ignore(int number);
 /*
  * After fork, in the child: closes everything but 0, 1, 2 and `keep`, lets
  * signals through again, and dies with its parent by `death_signal`.  -1: the
