@@ -178,6 +178,14 @@ def packets_in_any_pieces_and_of_any_size():
     bye(client)
 
 
+def packet_with_nothing_in_it_ends_the_session():
+    maildir = box()
+    client = login()
+    client.ok("DELE 1")
+    client.send(b"")
+    ends(client, maildir)
+
+
 def server_keeps_to_the_clients_size():
     for size in (512, 1000, 4096, 65535):
         for layer in (INTEGRITY, SECRECY):
