@@ -179,6 +179,7 @@ def packets_in_any_pieces_and_of_any_size():
 
 
 def packet_with_nothing_in_it_ends_the_session():
+    """Or one could keep a session up with them."""
     maildir = box()
     client = login()
     client.ok("DELE 1")
@@ -216,15 +217,6 @@ def impossible_lengths_are_refused_at_once():
         client.ok("DELE 1")
         client.send_raw(octets)
         ends(client, maildir)
-
-
-def empty_packets_end_the_session():
-    """Or one could keep a session up with them."""
-    maildir = box()
-    client = login()
-    client.ok("DELE 1")
-    client.send(b"")
-    ends(client, maildir)
 
 
 def packets_out_of_order_end_the_session():

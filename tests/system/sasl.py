@@ -141,7 +141,7 @@ def wrong_password_after_an_aborted_exchange_never_logs_in():
             tap.contains(kpopd.log(mark), "user=bob", said)
 
 
-def attempts_are_counted_over_livingmechanisms():
+def attempts_are_counted_over_all_mechanisms():
     chance = random.Random(3)
     for _ in range(20 if tap.PLAIN else 4):
         names = [chance.choice(list(WAYS)) for _ in range(3)]
@@ -172,24 +172,32 @@ def unknown_user_and_wrong_password_look_the_same():
 
 
 def unknown_user_takes_as_long_as_a_wrong_password():
-    """Medians of samples in random order: by turns, each user would have an
-    auth process of his own."""
+    """Lower quartiles of samples in random order: by turns, each user would
+    have an auth process of his own, and a busy machine only makes slower.
+    A difference that is real is there in every round."""
     chance = random.Random(7)
-    samples = 40 if tap.PLAIN else 5
     for name in WAYS:
         times = {"alice": [], "mallory": []}
-        for _ in range(samples):
-            for user in chance.sample(sorted(times), 2):
-                with Pop3(kpopd) as client:
-                    began = time.perf_counter()
-                    sasl.run(client, way(name, client, user, "wrong"))
-                    times[user].append(time.perf_counter() - began)
-        known, unknown = (statistics.median(t) * 1000 for t in times.values())
-        tap.show(f"{name}: known user {known:.2f} ms, unknown "
-                 f"{unknown:.2f} ms")
-        if tap.PLAIN:
-            tap.true(abs(known - unknown) < max(1.0, 0.4 * known),
-                     f"{name}: known {known} ms, unknown {unknown} ms")
+        for _ in range(5 if tap.PLAIN else 1):
+            for _ in range(40 if tap.PLAIN else 5):
+                for user in chance.sample(sorted(times), 2):
+                    times[user].append(seconds_of_refusal(name, user) * 1000)
+            known, unknown = (statistics.quantiles(t)[0]
+                              for t in times.values())
+            tap.show(f"{name}: known user {known:.2f} ms, unknown "
+                     f"{unknown:.2f} ms")
+            near = abs(known - unknown) < max(0.1, 0.2 * known)
+            if near:
+                break
+        tap.true(near or not tap.PLAIN,
+                 f"{name}: known {known} ms, unknown {unknown} ms")
+
+
+def seconds_of_refusal(name, user):
+    with Pop3(kpopd) as client:
+        began = time.perf_counter()
+        sasl.run(client, way(name, client, user, "wrong"))
+        return time.perf_counter() - began
 
 
 # ---- what is left behind ----
