@@ -141,7 +141,7 @@ def wrong_password_after_an_aborted_exchange_never_logs_in():
             tap.contains(kpopd.log(mark), "user=bob", said)
 
 
-def attempts_are_counted_over_livingmechanisms():
+def attempts_are_counted_over_all_mechanisms():
     chance = random.Random(3)
     for _ in range(20 if tap.PLAIN else 4):
         names = [chance.choice(list(WAYS)) for _ in range(3)]
