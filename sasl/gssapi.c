@@ -148,10 +148,13 @@ judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
     uint8_t octets[CHOICE_OCTETS];
     unsigned size;
 
-    /* RC4's older form, or sealed: libsasl2 alone sees what is inside. */
-    if (!token_wrap(in, in_len, &wrap) || wrap.sealed)
-        return layers ? "choice of a layer is no plain token of RFC 4121"
-                      : NULL;
+    /* RC4's older form: libsasl2 alone sees what is inside. */
+    if (!token_wrap(in, in_len, &wrap))
+        return layers ? "choice of a layer is no token of RFC 4121" : NULL;
+    /* RFC 4752 section 3.1 wants it in the clear, and it could hide bits
+     * that libsasl2 does not look at. */
+    if (wrap.sealed)
+        return "choice of a layer is sealed";
     if (wrap.by_acceptor || wrap.clear_len < CHOICE_OCTETS)
         return "choice of a layer is none";
     gssapi->sequence = wrap.sequence;

@@ -216,6 +216,9 @@ push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
                 process.kill()
             status = process.wait()
             self.output = heard.decode("utf-8", "backslashreplace")
+        # Seen in a bare chroot of Debian 13, though its vt100 is there.
+        if "Error opening terminal" in self.output:
+            raise tap.Skip("mutt cannot open a terminal here")
         tap.equal(status, 0, f"status of mutt\n{self.output}\n")
 
 
