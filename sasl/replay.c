@@ -98,7 +98,8 @@ make_file(const char *path, char *error, size_t error_size)
     fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
               0600);
     if (fd < 0)
-        return say(error, error_size, "replay cache %s: %s", path,
+        return say(error, error_size, "replay cache %s: is missing and can't "
+                   "be made here: %s; a restart of the server makes it", path,
                    strerror(errno));
     if (fstat(fd, &st) != 0)
         status = say(error, error_size, "replay cache %s: %s", path,

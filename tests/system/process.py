@@ -714,6 +714,19 @@ def processes_have_the_rights_of_their_users():
                     tap.equal(int(now[caps], 16), 0, f"{caps} {what}")
 
 
+def lost_replay_cache_is_told():
+    with kpopd() as server:
+        fetch = login(server, "alice")
+        fetch.close()
+        server.stop()
+        os.unlink(server.keys["replay_cache"])
+        mark = server.mark()
+        server.start()
+        login(server, "alice").close()
+        server.await_log(r"event=kpop\.replay level=warning .*was missing and "
+                         "is new", mark)
+
+
 def worker_can_read_neither_keytab_nor_passwords():
     if os.getuid() != 0:
         raise tap.Skip("only root's kpopd has several users")

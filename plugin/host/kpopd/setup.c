@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth.h"
+#include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/worker.h"
@@ -156,6 +157,18 @@ make_directory(const char *path)
     return 0;
 }
 
+/* Whoever lost it must know; at the first start there was nothing to lose. */
+static void
+warn_of_new_replay_file(const char *path)
+{
+    char quoted[2 * PATH_MAX];
+
+    log_event(KPOP_LOG_WARNING, "kpop.replay",
+              "path=%s problem=\"was missing and is new: requests recorded in "
+              "the last minutes could be used again\"",
+              log_quote(path, quoted, sizeof(quoted)));
+}
+
 static int
 make_replay_file(const char *path, const struct account *owner)
 {
@@ -171,6 +184,8 @@ make_replay_file(const char *path, const struct account *owner)
     rc = fchown(fd, owner->uid, owner->gid);
     if (rc != 0)
         (void)unlink(path);
+    else
+        warn_of_new_replay_file(path);
     close(fd);
     return rc;
 }
