@@ -29,7 +29,7 @@ from harness.server import AUTH_USER, Kpopd, check, own  # noqa: E402
 from harness.server import passwords  # noqa: E402
 from harness.wire import Kpop, Pop3  # noqa: E402
 
-scratch = tempfile.TemporaryDirectory(prefix="kpop-passwords-")
+scratch = tempfile.TemporaryDirectory(prefix="kpop-logins-")
 realm = None
 pam_d = None
 counter = 0
@@ -338,6 +338,22 @@ def half_a_login_costs_nothing_when_its_client_goes():
         gets_in(server, "bob", "x")
 
 
+def pam_service_that_vanishes_lets_nobody_in():
+    """PAM would go by its service "other"."""
+    lines = ("auth required pam_permit.so", "account required pam_permit.so")
+    service("other", *lines)
+    try:
+        with kpopd(passwords=service("gone", *lines)).start() as server:
+            gets_in(server, "alice", "x")
+            os.unlink(os.path.join(pam_d, "gone"))
+            troubled(server, "bob", "x", r"event=auth\.passwords level=error "
+                     r".*there is no /etc/pam\.d/gone")
+            service("gone", *lines)
+            gets_in(server, "bob", "x")
+    finally:
+        os.unlink(os.path.join(pam_d, "other"))
+
+
 # ---- saslauthd ----
 
 class Saslauthd:
@@ -397,6 +413,8 @@ def saslauthd_says_who_gets_in():
         refused(server, "alice", "bob-password")
         refused(server, "nobody", "nobody-password")
         refused(server, " alice", "alice-password")
+        refused(server, "alice@EXAMPLE.ORG", "alice-password",
+                "none of a mailbox")
         gets_in(server, "bob", "bob-password")
         daemon.stop()
         troubled(server, "alice", "alice-password",
@@ -404,6 +422,19 @@ def saslauthd_says_who_gets_in():
                  + re.escape(daemon.socket) + ".*cannot connect")
         daemon.start()
         gets_in(server, "alice", "alice-password")
+
+
+def saslauthd_is_not_asked_about_realms():
+    """It ignores them, so alice's password would be that of many users."""
+    domains = os.path.join(scratch.name, "domains")
+    os.makedirs(domains)
+    service("pop", "auth required pam_permit.so",
+            "account required pam_permit.so")
+    with Saslauthd("pam") as daemon, \
+            kpopd(passwords=f"saslauthd:{daemon.socket}",
+                  store=f"maildir:{domains}/%d/%u").start() as server:
+        for realm_name in ("a.org", "b.org", net.host()):
+            refused(server, "alice@" + realm_name, "x")
 
 
 def saslauthd_that_hangs_stops_its_own_logins_only():
@@ -673,6 +704,40 @@ def only_proxy_users_open_the_maildrops_of_others():
                          "-ERR [AUTH]")
 
 
+def lock_holds_for_the_mailboxes_that_a_map_gives():
+    path = passwords(place(), *USERS)
+    granted = os.path.join(scratch.name, "map")
+    with open(granted, "w", encoding="ascii") as file:
+        file.write("alice@EXAMPLE.ORG alice\nalice@EXAMPLE.ORG bob\n")
+    with kpopd(passwords="file:" + path, principal_map=granted,
+               listen_kpop=f"{net.address()}:0").start() as server:
+        tap.contains(ticket_answer(server, "alice", "bob"), "+OK")
+        with open(path, encoding="ascii") as file:
+            text = file.read()
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text.replace("alice:", "alice:!"))
+        tap.contains(ticket_answer(server, "alice", "bob"), "-ERR [AUTH]")
+        server.await_log(r"event=auth\.locked .*claimed=alice")
+
+
+def principal_among_proxy_users_is_proved_by_a_ticket_alone():
+    """A user of that spelling with a password is somebody else."""
+    name = "carol@EXAMPLE.ORG"
+    path = passwords(place(), *USERS, name)
+    mail = os.path.join(scratch.name, "proxies")
+    os.makedirs(mail, exist_ok=True)
+    with kpopd(passwords="file:" + path, proxy_users="alice " + name,
+               mechanisms="USER PLAIN", store=f"maildir:{mail}/%d/%u",
+               ).start() as server:
+        tap.contains(plain(server, "bob", name, name + "-password"),
+                     "-ERR [AUTH]")
+        tap.lacks(server.log(), "event=auth.proxy")
+        # Alice may, and only then is there no maildrop.
+        tap.contains(plain(server, "bob", "alice", "alice-password"),
+                     "-ERR [SYS")
+        server.await_log(r"event=auth\.proxy .*authcid=alice mailbox=bob")
+
+
 # ---- who guesses ----
 
 def guesses_are_slowed_down_and_others_are_not():
@@ -711,6 +776,26 @@ def guesses_are_slowed_down_and_others_are_not():
         for _ in range(4):
             said, took = answer("fred", "wrong", "127.0.0.3")
             tap.true(took < quick, f"trusted network took {took:.2f} s")
+
+
+def guesses_at_the_same_time_wait_for_each_other():
+    with kpopd(passwords="file:" + passwords(place(), *USERS),
+               login_failure_delay=1).start() as server, \
+            contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(
+            Pop3(server, source=f"127.0.0.{number}"))
+            for number in range(11, 19)]
+        for client in clients:
+            client.ok("USER alice")
+        start = time.monotonic()
+        for client in clients:
+            client.send(b"PASS wrong\r\n")
+        tap.await_(lambda: len(re.findall(r"event=auth\.fail ",
+                                          server.log())) >= 4,
+                   "four of eight are judged", 20)
+        took = time.monotonic() - start
+        # Two at once, then one a second.
+        tap.true(took > 1.5, f"four guesses took {took:.2f} s")
 
 
 def waiting_login_ends_with_its_client_and_with_the_server():
@@ -792,7 +877,7 @@ def fail2ban_finds_failures_and_no_injected_address():
         plain(server, "bob", "alice", "alice-password")
         server.await_log(r"event=auth\.denied")
         lines = server.log().splitlines()
-    failures = [line for line in lines if "event=auth.fail " in line]
+    failures = [line for line in lines if line.startswith("event=auth.fail ")]
     tap.equal(len(failures), len(names) + 2, "auth.fail lines")
     want = sorted([f"127.0.0.{n}" for n in range(1, len(names) + 1)]
                   + ["127.0.0.1"] * 2)

@@ -170,6 +170,89 @@ TEST(malformed_line_is_named_by_number)
     CHECK(passdb_open(path, error, sizeof(error)) == NULL);
 }
 
+/* "alice:HASH" of password "x", and what stands behind it. */
+static void
+write_line(const char *tail)
+{
+    struct crypt_data data;
+    char text[1024];
+
+    memset(&data, 0, sizeof(data));
+    snprintf(text, sizeof(text), "alice:%s%s\n",
+             crypt_r("x", "$5$saltsalt$", &data), tail);
+    write_file(text, 0600);
+}
+
+TEST(user_of_two_lines_is_a_mistake_whichever_is_a_lock)
+{
+    static const char *const texts[] = {
+        "alice:!\nbob:*\nalice:$5$saltsalt$x\n",
+        "alice:$5$saltsalt$x\nbob:*\nalice:!\n",
+    };
+    struct passdb *db;
+    char want[128];
+
+    snprintf(want, sizeof(want), "%s: user alice has more than one line",
+             path);
+    for (size_t i = 0; i < 2; i++) {
+        write_file(texts[i], 0600);
+        CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+        CHECK_STR(error, want);
+    }
+    /* Also while it runs: nobody can say who is locked. */
+    write_line("");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    write_file(texts[0], 0600);
+    CHECK_INT(verify(db, "alice", "x"), KPOP_TEMP);
+    passdb_close(db);
+}
+
+TEST(what_is_no_hash_is_named_by_number_and_not_shown)
+{
+    static const char *const wrong[] = { "plaintext", "x", "$9$salt$hash",
+                                         "{SHA}abc=" };
+    char text[128], want[128];
+
+    snprintf(want, sizeof(want), "%s:2: what stands behind the user is no "
+             "hash", path);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        snprintf(text, sizeof(text), "bob:!\nalice:%s\n", wrong[i]);
+        write_file(text, 0600);
+        CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+        CHECK(strncmp(error, want, strlen(want)) == 0);
+        CHECK(strstr(error, wrong[i]) == NULL || strlen(wrong[i]) == 1);
+    }
+}
+
+TEST(expired_account_is_a_locked_one)
+{
+    static const struct {
+        const char *tail;
+        int expired;
+    } rows[] = {
+        { ":19000:0:99999:7:::", 0 },   { ":19000:0:99999:7::0:", 0 },
+        { ":19000:0:99999:7::-1:", 0 }, { ":19000:0:99999:7::99999:", 0 },
+        { ":19000:0:99999:7::10000:", 1 }, { ":::::::1", 0 },
+        { "::::::1", 1 },               { "", 0 },
+    };
+    struct passdb *db;
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        write_line(rows[i].tail);
+        db = passdb_open(path, error, sizeof(error));
+        CHECK(db != NULL);
+        CHECK_INT(verify(db, "alice", "x"),
+                  rows[i].expired ? KPOP_AUTH : KPOP_OK);
+        CHECK_INT(passdb_unlocked(db, "alice", error, sizeof(error)),
+                  rows[i].expired ? KPOP_DENIED : KPOP_OK);
+        passdb_close(db);
+    }
+    write_line(":19000:0:99999:7::soon:");
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    CHECK(strstr(error, ":1: the date of expiry") != NULL);
+}
+
 TEST(empty_file_lets_nobody_in)
 {
     struct passdb *db;
@@ -225,6 +308,9 @@ static const struct check_test tests[] = {
     T(file_is_read_again_when_it_changed),
     T(file_open_to_others_is_refused),
     T(malformed_line_is_named_by_number),
+    T(user_of_two_lines_is_a_mistake_whichever_is_a_lock),
+    T(what_is_no_hash_is_named_by_number_and_not_shown),
+    T(expired_account_is_a_locked_one),
     T(empty_file_lets_nobody_in),
     T(unknown_and_locked_users_cost_as_much_as_known_ones),
 };

@@ -82,7 +82,7 @@ check_fault(const char *sentence)
 
 TEST(each_user_has_his_own_secret)
 {
-    write_text("# alice:comment\n\nalice:hush\r\nbob:a:b #c \nalice:later\n"
+    write_text("# alice:comment\n\nalice:hush\r\nbob:a:b #c \n"
                "carol anne:last");
     check_secret("alice", "hush");
     check_secret("bob", "a:b #c ");
@@ -159,6 +159,25 @@ TEST(what_is_no_file_is_refused)
     CHECK(strstr(error, "is no plain file") != NULL);
 }
 
+TEST(user_of_two_lines_is_nobody_whichever_is_a_lock)
+{
+    static const char *const texts[] = {
+        "alice:one\nbob:b\nalice:!one\n", "alice:!one\nbob:b\nalice:one\n",
+    };
+    struct secretdb_secret secret;
+
+    for (size_t i = 0; i < 2; i++) {
+        write_text(texts[i]);
+        CHECK_INT(secretdb_lookup(path, "alice", &secret, error,
+                                  sizeof(error)), KPOP_TEMP);
+        CHECK_INT(secret.size, 0);
+        CHECK(strstr(error, ":3: the user has another line above") != NULL);
+        CHECK_INT(secretdb_unlocked(path, "alice", error, sizeof(error)),
+                  KPOP_TEMP);
+        check_secret("bob", "b");
+    }
+}
+
 TEST(lock_is_seen_and_no_secret)
 {
     struct secretdb_secret secret;
@@ -189,4 +208,5 @@ TEST_MAIN("kpopd_secretdb",
           T(files_that_others_may_read_are_refused),
           T(malformed_lines_are_named_without_their_text),
           T(what_is_no_file_is_refused),
+          T(user_of_two_lines_is_nobody_whichever_is_a_lock),
           T(lock_is_seen_and_no_secret))

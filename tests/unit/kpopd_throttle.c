@@ -41,8 +41,9 @@ static void
 fail(struct throttle *throttle, const char *peer, const char *user,
      uint64_t now)
 {
-    const struct throttle_guess g = guess(throttle, peer, user);
+    struct throttle_guess g = guess(throttle, peer, user);
 
+    throttle_charge(throttle, &g, now);
     throttle_failed(throttle, &g, now);
 }
 
@@ -50,8 +51,9 @@ static void
 succeed(struct throttle *throttle, const char *peer, const char *user,
         uint64_t now)
 {
-    const struct throttle_guess g = guess(throttle, peer, user);
+    struct throttle_guess g = guess(throttle, peer, user);
 
+    throttle_charge(throttle, &g, now);
     throttle_succeeded(throttle, &g, now);
 }
 
@@ -103,6 +105,51 @@ TEST(address_counts_whatever_the_user_and_user_whatever_the_address)
     CHECK_INT(wait_of(t, "203.0.113.1", "victim", START), MOST);
     CHECK_INT(wait_of(t, "203.0.113.1", "Victim", START), MOST);
     CHECK_INT(wait_of(t, "203.0.113.1", "other", START), 0);
+    throttle_free(t);
+}
+
+/* Whoever is judged counts before the answer is there. */
+TEST(guesses_at_the_same_time_count_for_each_other)
+{
+    struct throttle *t = throttle_new();
+    struct throttle_guess g[3];
+    char peer[64];
+
+    for (unsigned i = 0; i < 3; i++) {
+        (void)snprintf(peer, sizeof(peer), "192.0.2.%u", i + 1);
+        g[i] = guess(t, peer, "alice");
+        CHECK_INT(throttle_wait(t, &g[i], MOST, START), i < 2 ? 0 : 1000);
+        if (i < 2)
+            throttle_charge(t, &g[i], START);
+    }
+    throttle_refund(t, &g[0], START);
+    CHECK_INT(throttle_wait(t, &g[2], MOST, START), 0);
+    throttle_refund(t, &g[0], START);
+    throttle_charge(t, &g[2], START);
+    throttle_failed(t, &g[2], START);
+    CHECK_INT(wait_of(t, "192.0.2.9", "alice", START), 1000);
+    /* It was counted once, and its address only now. */
+    CHECK_INT(wait_of(t, "192.0.2.3", "bob", START), 0);
+    throttle_succeeded(t, &g[1], START);
+    CHECK_INT(wait_of(t, "192.0.2.9", "alice", START), 0);
+    throttle_free(t);
+}
+
+TEST(address_of_ones_own_is_lost_by_many_failures)
+{
+    struct throttle *t = throttle_new();
+
+    succeed(t, "192.0.2.1", "alice", START);
+    for (int i = 0; i < 6; i++)
+        fail(t, "198.51.100.1", "alice", START);
+    CHECK_INT(wait_of(t, "192.0.2.1", "alice", START), 0);
+    for (int i = 0; i < THROTTLE_TRUST; i++)
+        fail(t, "192.0.2.1", "alice", START);
+    CHECK_INT(wait_of(t, "192.0.2.1", "alice", START), MOST);
+    fail(t, "192.0.2.1", "alice", START);
+    /* From here on the counters of address and user hold for it. */
+    CHECK_INT(wait_of(t, "192.0.2.1", "alice", START + MOST - 10), 10);
+    CHECK_INT(wait_of(t, "192.0.2.1", "bob", START), MOST);
     throttle_free(t);
 }
 
@@ -233,6 +280,8 @@ TEST_MAIN("kpopd_throttle",
           T(delay_grows_to_its_maximum),
           T(delay_runs_from_the_last_failure),
           T(address_counts_whatever_the_user_and_user_whatever_the_address),
+          T(guesses_at_the_same_time_count_for_each_other),
+          T(address_of_ones_own_is_lost_by_many_failures),
           T(ipv6_counts_by_64_bits),
           T(failures_are_forgotten_one_a_minute),
           T(success_forgives_nothing_but_makes_the_address_ones_own),

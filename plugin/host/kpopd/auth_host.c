@@ -84,6 +84,20 @@ is_mailbox(const char *name)
            && strstr(name, "..") == NULL;
 }
 
+/* A name that no maildrop can come of is not asked about: directories would
+ * make something of "alice/admin", "*)(uid=alice" or "alice@elsewhere", the
+ * answer would tell whether the password was right, and each spelling would
+ * be another user to who counts guesses. */
+static bool
+can_have_maildrop(const struct auth_host_context *context, const char *name)
+{
+    const char *store = context->sources.settings->store;
+
+    return is_mailbox(name)
+           && (strchr(name, '@') == NULL
+               || (store != NULL && strstr(store, "%d") != NULL));
+}
+
 static int32_t
 check_lock(struct auth_host_context *context, const char *user)
 {
@@ -99,10 +113,10 @@ check_lock(struct auth_host_context *context, const char *user)
     return rc;
 }
 
-/* The account of whoever acts for another one: of a principal, what stands
- * before the realm. */
+/* The account of whoever comes in, which need not be the mailbox: of a
+ * principal, also what stands before the realm. */
 static int32_t
-check_proxy_lock(struct auth_host_context *context, const char *authcid)
+check_account(struct auth_host_context *context, const char *authcid)
 {
     char user[KPOP_USER_MAX + 1];
     int32_t rc = check_lock(context, authcid);
@@ -113,27 +127,33 @@ check_proxy_lock(struct auth_host_context *context, const char *authcid)
     return check_lock(context, user);
 }
 
-static int32_t
-act_for(struct auth_host_context *context,
-        const struct kpop_identity *identity)
+/* A word of proxy_users with an @ is a principal, and only a ticket proves to
+ * be one: a user of that spelling with a password is somebody else. */
+static bool
+may_act_for(const struct auth_host_context *context,
+            const struct kpop_identity *identity)
 {
     const struct settings *s = context->sources.settings;
+    bool ticket = strcmp(identity->mechanism, "KPOP") == 0
+                  || strcmp(identity->mechanism, "GSSAPI") == 0;
+
+    return ticket == (strchr(identity->authcid, '@') != NULL)
+           && kpopd_settings_list(s->proxy_users, identity->authcid)
+           && is_mailbox(identity->requested);
+}
+
+static void
+log_proxy(const struct auth_host_context *context,
+          const struct kpop_identity *identity)
+{
     char other[2 * KPOP_USER_MAX];
     struct who who;
-    int32_t rc;
 
-    if (!kpopd_settings_list(s->proxy_users, identity->authcid)
-        || !is_mailbox(identity->requested))
-        return KPOP_DENIED;
-    rc = check_proxy_lock(context, identity->authcid);
-    if (rc != KPOP_OK)
-        return rc;
     name(&who, context->peer, identity->authcid);
     log_event(KPOP_LOG_INFO, "auth.proxy",
               "session=%s peer=%s mechanism=%s authcid=%s mailbox=%s",
               who.session, who.peer, identity->mechanism, who.user,
               log_quote(identity->requested, other, sizeof(other)));
-    return KPOP_OK;
 }
 
 /* The module's ladder has named the mailbox; it decides, but for locked
@@ -143,18 +163,20 @@ auth_host_decide(struct auth_host_context *context,
                  const struct kpop_identity *identity,
                  const char **mailbox_out)
 {
+    bool proxy = identity->requested[0] != '\0'
+                 && strcmp(identity->requested, identity->local) != 0;
+    const char *mailbox = proxy ? identity->requested : identity->local;
     int32_t rc;
 
-    *mailbox_out = identity->local;
-    if (identity->requested[0] != '\0'
-        && strcmp(identity->requested, identity->local) != 0) {
-        rc = act_for(context, identity);
-        if (rc != KPOP_OK)
-            return rc;
-        *mailbox_out = identity->requested;
-    }
-    return *mailbox_out[0] == '\0' ? KPOP_DENIED
-                                   : check_lock(context, *mailbox_out);
+    if (mailbox[0] == '\0' || (proxy && !may_act_for(context, identity)))
+        return KPOP_DENIED;
+    rc = check_account(context, identity->authcid);
+    if (rc == KPOP_OK && strcmp(mailbox, identity->authcid) != 0)
+        rc = check_lock(context, mailbox);
+    if (rc == KPOP_OK && proxy)
+        log_proxy(context, identity);
+    *mailbox_out = mailbox;
+    return rc;
 }
 
 static int32_t
@@ -181,11 +203,7 @@ verify_password(void *conn, struct kpop_op *op, const char *user,
     int32_t rc = KPOP_AUTH;
 
     (void)op;
-    /* Modules and directories would make something of "alice/admin" and of
-     * "*)(uid=alice", and no mailbox can come of it. */
-    if (is_mailbox(user)
-        || !kpopd_settings_want_pool(context->sources.settings,
-                                     POOL_OUTSIDE))
+    if (can_have_maildrop(context, user))
         rc = sources_verify(&context->sources, &login, reason,
                             sizeof(reason));
     if (rc == KPOP_TEMP)
@@ -205,6 +223,8 @@ lookup_secret(void *conn, struct kpop_op *op, const char *user,
     int32_t rc;
 
     (void)mechanism;
+    if (!can_have_maildrop(context, user))
+        return KPOP_AUTH;
     rc = sources_lookup(&context->sources, user, &secret, error,
                         sizeof(error));
     if (rc == KPOP_TEMP)

@@ -97,7 +97,8 @@ send_task(struct auth_task *task, struct channel *channel)
     len = auth_request_encode(&task->request, client->frame,
                               sizeof(client->frame));
     rc = len == 0 ? -1 : ipc_send(channel->fd, client->frame, len, -1);
-    explicit_bzero(client->frame, len);
+    /* All of it: what did not fit was written in part. */
+    explicit_bzero(client->frame, len > 0 ? len : sizeof(client->frame));
     if (rc == 0) {
         channel->busy = true;
         channel->task = task;
@@ -162,13 +163,18 @@ on_retry(struct timer *timer, uint64_t now)
         authclient_pump(client, pool);
 }
 
-/* From here on auth_timeout counts. */
+/* From here on auth_timeout counts, unless another guess went first. */
 static void
 hand_in(struct auth_task *task, uint64_t now)
 {
     struct worker *worker = task->client->worker;
+    uint64_t wait = authclient_charge(task->conn, now);
 
-    task->delayed = false;
+    task->delayed = wait > 0;
+    if (task->delayed) {
+        timers_set(&worker->timers, &task->timer, now + wait);
+        return;
+    }
     timers_set(&worker->timers, &task->timer,
                now + worker->setup->settings.auth_timeout);
     authclient_pump(task->client, task->pool);

@@ -117,18 +117,37 @@ wait_for(struct conn *conn, const struct kpop_facts *facts, const void *data,
     return wait;
 }
 
+uint64_t
+authclient_charge(struct conn *conn, uint64_t now)
+{
+    const struct worker *worker = conn->worker;
+    struct throttle *throttle = worker->shared->throttle;
+    struct authclient_login *login = &conn->login;
+    uint64_t wait;
+
+    if (!login->is_named || login->guess.charged != 0)
+        return 0;
+    wait = throttle_wait(throttle, &login->guess,
+                         worker->setup->settings.failure_delay, now);
+    if (wait == 0)
+        throttle_charge(throttle, &login->guess, now);
+    return wait;
+}
+
 void
 authclient_judged(struct conn *conn, int32_t result)
 {
     struct throttle *throttle = conn->worker->shared->throttle;
     struct authclient_login *login = &conn->login;
 
-    if (!login->is_named)
+    if (!login->is_named || result == KPOP_CONTINUE)
         return;
     if (result == KPOP_OK)
         throttle_succeeded(throttle, &login->guess, process_now());
     else if (result == KPOP_AUTH || result == KPOP_DENIED)
         throttle_failed(throttle, &login->guess, process_now());
+    else
+        throttle_refund(throttle, &login->guess, process_now());
 }
 
 /* ---- the callbacks ---- */

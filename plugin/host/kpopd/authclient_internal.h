@@ -84,7 +84,10 @@ void authclient_end_exchange(struct authclient *client,
                              uint64_t exchange);
 void authclient_free_closed(struct authclient *client);
 
-/* authclient_host.c: the answer to the connection's question. */
+/* authclient_host.c: before a guess is sent to be judged, the milliseconds it
+ * has to wait after all, because of others that went first; 0: counted. */
+uint64_t authclient_charge(struct conn *conn, uint64_t now);
+/* The answer to the connection's question. */
 void authclient_judged(struct conn *conn, int32_t result);
 
 #endif

@@ -105,8 +105,8 @@ add_callback(sasl_callback_t *row, unsigned long id, int (*function)(void),
     row->context = arg;
 }
 
-/* Trims names, so one with blanks would become another one's; counts no
- * octets, so a NUL would cut it. */
+/* The library trims names, so one with blanks would become another one's; it
+ * counts no octets, so a NUL would cut it. */
 static bool
 is_name(const char *user)
 {
@@ -172,7 +172,9 @@ cyrus_verify(const struct cyrus_source *source, const char *user,
     char text[1024];
     int rc;
 
-    if (!is_name(user) || password_size == 0
+    /* It takes what stands behind @ for a realm, which saslauthd without -r
+     * ignores: one password would be that of many users. */
+    if (!is_name(user) || strchr(user, '@') != NULL || password_size == 0
         || password_size >= sizeof(text)
         || memchr(password, '\0', password_size) != NULL)
         return KPOP_AUTH;

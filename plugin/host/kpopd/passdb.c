@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "plugin/kpop_plugin.h"
@@ -24,6 +25,7 @@
 struct credential {
     const char *user;
     const char *hash;
+    long expires; /* days since 1970; 0 or less: never */
 };
 
 struct passdb {
@@ -68,8 +70,20 @@ is_locked(const char *hash)
 static bool
 is_hash(const char *hash)
 {
-    return hash[0] != '\0' && !is_locked(hash)
+    /* Any two letters begin a hash of the oldest kind, which has 13. */
+    bool whole = hash[0] == '$' || hash[0] == '_' || strlen(hash) == 13;
+
+    return whole && !is_locked(hash)
            && crypt_checksalt(hash) != CRYPT_SALT_INVALID;
+}
+
+/* May nobody be this user now? */
+static bool
+is_closed(const struct credential *credential)
+{
+    return is_locked(credential->hash)
+           || (credential->expires > 0
+               && time(NULL) / 86400 >= credential->expires);
 }
 
 static const char *
@@ -88,6 +102,40 @@ line_fault(const char *line, size_t len)
     return NULL;
 }
 
+/* Field `number` of shadow(5), from 1; "" when there are fewer. */
+static const char *
+field_of(const char *line, unsigned number)
+{
+    for (; number > 1; number--) {
+        line += strcspn(line, ":");
+        line += *line == ':';
+    }
+    return line;
+}
+
+/* A line without fault, into its parts; NULL, or what is wrong with it. */
+static const char *
+take_line(struct credential *credential, char *line)
+{
+    char *colon = strchr(line, ':');
+    const char *expire = field_of(line, 8);
+    char *end;
+
+    errno = 0;
+    credential->expires = strtol(expire, &end, 10);
+    if (errno != 0 || (*end != '\0' && *end != ':' && *end != '\r'))
+        return "the date of expiry, field 8, is no number of days";
+    *colon = '\0';
+    credential->user = line;
+    credential->hash = colon + 1;
+    /* shadow(5) has more fields behind the hash. */
+    colon[1 + strcspn(colon + 1, ":\r")] = '\0';
+    return is_hash(credential->hash) || is_locked(credential->hash)
+               ? NULL
+               : "what stands behind the user is no hash of crypt(3), see "
+                 "mkpasswd(1), and does not begin with !";
+}
+
 /* Cuts the text into lines; -1 with a sentence. */
 static int
 parse(struct passdb *db, char *error, size_t error_size)
@@ -97,7 +145,6 @@ parse(struct passdb *db, char *error, size_t error_size)
     unsigned long number = 1;
     const char *fault;
     char *line_end;
-    char *colon;
 
     for (; at < end; at = line_end + 1, number++) {
         line_end = memchr(at, '\n', (size_t)(end - at));
@@ -112,13 +159,28 @@ parse(struct passdb *db, char *error, size_t error_size)
             return -1;
         }
         *line_end = '\0';
-        colon = strchr(at, ':');
-        *colon = '\0';
-        db->credentials[db->count].user = at;
-        db->credentials[db->count].hash = colon + 1;
-        /* shadow(5) has more fields behind the hash. */
-        colon[1 + strcspn(colon + 1, ":\r")] = '\0';
-        db->count++;
+        fault = take_line(&db->credentials[db->count++], at);
+        if (fault != NULL) {
+            snprintf(error, error_size, "%s:%lu: %s", db->path, number,
+                     fault);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Which of two lines counts would be chance, and one may be a lock. */
+static int
+check_doubles(const struct passdb *db, char *error, size_t error_size)
+{
+    size_t i;
+
+    for (i = 1; i < db->count; i++) {
+        if (strcmp(db->credentials[i - 1].user, db->credentials[i].user) != 0)
+            continue;
+        snprintf(error, error_size, "%s: user %s has more than one line",
+                 db->path, db->credentials[i].user);
+        return -1;
     }
     return 0;
 }
@@ -220,6 +282,9 @@ load(struct passdb *db, char *error, size_t error_size)
     if (rc != 0)
         goto done;
     qsort(db->credentials, db->count, sizeof(db->credentials[0]), by_user);
+    rc = check_doubles(db, error, error_size);
+    if (rc != 0)
+        goto done;
     choose_dummy(db);
 done:
     if (rc != 0) {
@@ -316,7 +381,7 @@ static int
 find(struct passdb *db, const char *user, const struct credential **found_out,
      char *error, size_t error_size)
 {
-    const struct credential wanted = { user, NULL };
+    const struct credential wanted = { .user = user };
 
     if (has_changed(db) && load(db, error, error_size) != 0)
         return -1;
@@ -334,7 +399,7 @@ passdb_unlocked(struct passdb *db, const char *user, char *error,
 
     if (find(db, user, &found, error, error_size) != 0)
         return KPOP_TEMP;
-    return found != NULL && is_locked(found->hash) ? KPOP_DENIED : KPOP_OK;
+    return found != NULL && is_closed(found) ? KPOP_DENIED : KPOP_OK;
 }
 
 int32_t
@@ -348,7 +413,7 @@ passdb_verify(struct passdb *db, const char *user, const void *password,
 
     if (find(db, user, &found, error, error_size) != 0)
         return KPOP_TEMP;
-    if (found != NULL && is_hash(found->hash))
+    if (found != NULL && !is_closed(found))
         hash = found->hash;
     memset(text, 0, sizeof(text));
     if (password_size == 0 || password_size >= sizeof(text)

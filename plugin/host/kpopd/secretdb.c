@@ -118,19 +118,21 @@ line_fault(const char *line, size_t len)
     return NULL;
 }
 
-/* Keeps the secret of a line that is the user's; the first one counts. */
-static int32_t
+/* Keeps the secret of a line that is the user's; NULL, or what is wrong: of
+ * two lines one may be a lock. */
+static const char *
 try_line(const char *line, size_t len, const char *user,
          struct secretdb_secret *secret)
 {
     size_t user_len = (size_t)((const char *)memchr(line, ':', len) - line);
 
-    if (secret->size > 0 || user_len != strlen(user)
-        || memcmp(line, user, user_len) != 0)
-        return secret->size > 0 ? KPOP_OK : KPOP_AUTH;
+    if (user_len != strlen(user) || memcmp(line, user, user_len) != 0)
+        return NULL;
+    if (secret->size > 0)
+        return "the user has another line above";
     secret->size = len - user_len - 1;
     memcpy(secret->data, line + user_len + 1, secret->size);
-    return KPOP_OK;
+    return NULL;
 }
 
 static int32_t
@@ -138,7 +140,7 @@ find(const char *path, const char *user,
                 struct secretdb_secret *secret_out, char *error,
                 size_t error_size)
 {
-    int32_t rc = KPOP_AUTH;
+    int32_t rc;
     unsigned long number = 1;
     const char *fault = NULL;
     struct text text;
@@ -160,8 +162,9 @@ find(const char *path, const char *user,
             continue;
         fault = line_fault(line, len);
         if (fault == NULL)
-            rc = try_line(line, len, user, secret_out);
+            fault = try_line(line, len, user, secret_out);
     }
+    rc = secret_out->size > 0 ? KPOP_OK : KPOP_AUTH;
     if (fault != NULL) {
         snprintf(error, error_size, "%s:%lu: %s", path, number - 1, fault);
         explicit_bzero(secret_out, sizeof(*secret_out));

@@ -105,6 +105,9 @@ sources_verify(struct sources *sources, const struct sources_login *login,
         return passdb_verify(sources->passdb, login->user, login->password,
                              login->password_size, reason, reason_size);
     case PASSWORDS_PAM:
+        /* Without it PAM would go by its service "other". */
+        if (pam_check_service(s->password_where, reason, reason_size) != 0)
+            return KPOP_TEMP;
         return pam_verify(&pam, reason, reason_size);
     case PASSWORDS_SASLAUTHD:
         return cyrus_verify(&source, login->user, login->password,

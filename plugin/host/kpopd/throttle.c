@@ -132,6 +132,7 @@ throttle_guess(const struct throttle *throttle, const struct address *peer,
             ^ throttle->seed[0]);
     guess_out->user = name_of_bytes(throttle, claim->name, claim->len);
     guess_out->both = mix(guess_out->address + mix(guess_out->user));
+    guess_out->charged = 0;
 }
 
 static uint32_t
@@ -201,9 +202,30 @@ place_of(struct throttle *throttle, uint64_t name, uint64_t now,
     return &set[best];
 }
 
-/* Another failure of `name`, or its success. */
+enum change { FAILED, UNDONE, SUCCEEDED };
+
 static void
-count(struct throttle *throttle, uint64_t name, bool success, uint64_t now)
+apply(struct counter *counter, enum change change)
+{
+    switch (change) {
+    case FAILED:
+        counter->count += counter->count < COUNT_MAX;
+        if (counter->count > THROTTLE_TRUST)
+            counter->is_known = false;
+        break;
+    case UNDONE:
+        counter->count -= counter->count > 0;
+        break;
+    case SUCCEEDED:
+        counter->is_known = true;
+        counter->count = 0;
+        break;
+    }
+}
+
+static void
+count(struct throttle *throttle, uint64_t name, enum change change,
+      uint64_t now)
 {
     struct counter counter;
     _Atomic uint64_t *place;
@@ -219,12 +241,7 @@ count(struct throttle *throttle, uint64_t name, bool success, uint64_t now)
             memset(&counter, 0, sizeof(counter));
         counter.tag = tag_of(name);
         counter.ticks = ticks_of(now);
-        if (success) {
-            counter.is_known = true;
-            counter.count = 0;
-        } else if (counter.count < COUNT_MAX) {
-            counter.count++;
-        }
+        apply(&counter, change);
         if (atomic_compare_exchange_strong(place, &word, pack(&counter)))
             return;
     }
@@ -269,18 +286,38 @@ throttle_wait(const struct throttle *throttle,
 }
 
 void
-throttle_failed(struct throttle *throttle,
-                const struct throttle_guess *guess, uint64_t now)
+throttle_charge(struct throttle *throttle, struct throttle_guess *guess,
+                uint64_t now)
 {
-    count(throttle, guess->address, false, now);
-    count(throttle, guess->user, false, now);
-    if (look(throttle, guess->both, now).is_known)
-        count(throttle, guess->both, false, now);
+    guess->charged = look(throttle, guess->both, now).is_known ? guess->both
+                                                               : guess->user;
+    count(throttle, guess->charged, FAILED, now);
 }
 
 void
-throttle_succeeded(struct throttle *throttle,
-                   const struct throttle_guess *guess, uint64_t now)
+throttle_refund(struct throttle *throttle, struct throttle_guess *guess,
+                uint64_t now)
 {
-    count(throttle, guess->both, true, now);
+    if (guess->charged != 0)
+        count(throttle, guess->charged, UNDONE, now);
+    guess->charged = 0;
+}
+
+/* For the user it was counted when it was charged. */
+void
+throttle_failed(struct throttle *throttle, struct throttle_guess *guess,
+                uint64_t now)
+{
+    count(throttle, guess->address, FAILED, now);
+    if (guess->charged == guess->both)
+        count(throttle, guess->user, FAILED, now);
+    guess->charged = 0;
+}
+
+void
+throttle_succeeded(struct throttle *throttle, struct throttle_guess *guess,
+                   uint64_t now)
+{
+    throttle_refund(throttle, guess, now);
+    count(throttle, guess->both, SUCCEEDED, now);
 }

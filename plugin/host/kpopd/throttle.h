@@ -27,6 +27,8 @@ enum {
     THROTTLE_FREE = 2,            /* failures without a delay */
     THROTTLE_FIRST = 1000,        /* milliseconds, doubled each time */
     THROTTLE_FORGET = 60000,      /* milliseconds a failure counts */
+    THROTTLE_TRUST = 8,           /* failures until an address is no more
+                                     one's own */
     THROTTLE_KNOWN = 86400 * 1000 /* milliseconds an address is one's own */
 };
 
@@ -37,6 +39,7 @@ struct throttle_guess {
     uint64_t address;
     uint64_t user;
     uint64_t both;
+    uint64_t charged; /* of these, the one that throttle_charge() counted */
 };
 
 /* In memory that children share; NULL with errno. */
@@ -50,9 +53,19 @@ void throttle_guess(const struct throttle *throttle,
 uint64_t throttle_wait(const struct throttle *throttle,
                        const struct throttle_guess *guess, uint64_t most,
                        uint64_t now);
+/*
+ * A guess is sent to be judged: it counts as failed for the user from now on,
+ * so that others that wait at the same time don't pass with it.  Then one of
+ * the next three, or none when it was given up.
+ */
+void throttle_charge(struct throttle *throttle,
+                     struct throttle_guess *guess, uint64_t now);
+/* Nobody judged it: there was trouble. */
+void throttle_refund(struct throttle *throttle,
+                     struct throttle_guess *guess, uint64_t now);
 void throttle_failed(struct throttle *throttle,
-                     const struct throttle_guess *guess, uint64_t now);
+                     struct throttle_guess *guess, uint64_t now);
 void throttle_succeeded(struct throttle *throttle,
-                        const struct throttle_guess *guess, uint64_t now);
+                        struct throttle_guess *guess, uint64_t now);
 
 #endif
