@@ -313,6 +313,9 @@ log_store(struct kpop_session *session, const char *what, int32_t result)
 static void
 answer_open(struct kpop_session *session, int32_t result)
 {
+    const uint8_t *data;
+    size_t before = engine_output(session->engine, &data);
+
     buf_reset(&session->credential);
     if (result != KPOP_OK) {
         log_store(session, "open", result);
@@ -321,7 +324,7 @@ answer_open(struct kpop_session *session, int32_t result)
         count(&session->plugin->counters.logins, 1);
     }
     engine_answer(session->engine, result);
-    session_begin_layer(session);
+    session_begin_layer(session, before);
 }
 
 static void

@@ -261,15 +261,16 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
                                   (void *)(uintptr_t)plugin, why,
                                   sizeof(why));
         config->has_keytab = status == STATUS_OK;
-        if (status == STATUS_INVALID
-            && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
-            warn_no_tickets(plugin, why);
-            return STATUS_OK;
-        }
     }
     if (status == STATUS_OK || status == STATUS_NO_MEMORY)
         return status;
     name = key_of_path(config, why);
+    /* Any other mistake must not take single sign-on away unnoticed. */
+    if (name != NULL && strcmp(name, "keytab") == 0
+        && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
+        warn_no_tickets(plugin, why);
+        return STATUS_OK;
+    }
     if (name != NULL)
         return keyset_blame(&plugin->settings, name, why, error,
                               error_size);

@@ -148,10 +148,14 @@ check_list(const struct kpop_key *key, const char *value, char *error,
 {
     size_t len;
 
-    if (key->choices[0] == '\0')
-        return STATUS_OK;
     while ((value = text_word(value, &len)) != NULL) {
-        if (check_choice(key, value, len, error, error_size) != STATUS_OK)
+        if (value[len - 1] == ',') {
+            text_say(error, error_size, "words are separated by blanks alone, "
+                     "not by `,'");
+            return STATUS_INVALID;
+        }
+        if (key->choices[0] != '\0'
+            && check_choice(key, value, len, error, error_size) != STATUS_OK)
             return STATUS_INVALID;
         value += len;
     }

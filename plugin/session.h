@@ -81,8 +81,9 @@ void session_close_box(struct kpop_session *session);
 
 /* The exchange has succeeded: its layer, if there is one, waits for +OK. */
 void session_keep_layer(struct kpop_session *session);
-/* OPEN was answered: the layer begins, or is of no use. */
-void session_begin_layer(struct kpop_session *session);
+/* OPEN was answered, when so many octets of output were there: the layer
+ * begins behind the next line, or is of no use. */
+void session_begin_layer(struct kpop_session *session, size_t before);
 /* Moves octets in or out; false when there was nothing to do. */
 bool session_feed(struct kpop_session *session);
 bool session_wrap(struct kpop_session *session);

@@ -6,6 +6,8 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <string.h>
+
 #include "plugin/exchange.h"
 #include "plugin/internal.h"
 #include "plugin/layer.h"
@@ -52,10 +54,14 @@ log_layer(const struct kpop_session *session, uint32_t level,
 }
 
 void
-session_begin_layer(struct kpop_session *session)
+session_begin_layer(struct kpop_session *session, size_t before)
 {
     const uint8_t *data;
-    size_t plain = engine_output(session->engine, &data);
+    size_t len = engine_output(session->engine, &data);
+    const uint8_t *end = len > before
+                             ? memchr(data + before, '\n', len - before)
+                             : NULL;
+    size_t plain = end != NULL ? (size_t)(end - data) + 1 : len;
 
     if (session->codec.free == NULL)
         return;
@@ -63,7 +69,7 @@ session_begin_layer(struct kpop_session *session)
         drop_codec(session);
         return;
     }
-    /* What is there ends with +OK; the first packet comes behind it. */
+    /* Behind +OK there may be more already: that the server stops. */
     session->layer = layer_new(&session->codec, plain);
     session->facts->ssf = session->codec.ssf;
     session->codec.free = NULL;

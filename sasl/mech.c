@@ -6,8 +6,10 @@
  */
 #include "sasl/mech.h"
 
+#include <string.h>
 #include <strings.h>
 
+#include "sasl/clean.h"
 #include "sasl/world.h"
 
 static const struct mech *const mechanisms[] = {
@@ -20,6 +22,19 @@ static const struct mech *const mechanisms[] = {
     &mech_scram_sha_256,
     &mech_scram_sha_1,
 };
+
+int
+mech_ask_own(const char *user, const char *authzid, struct mech_ask *ask)
+{
+    bool own = authzid[0] == '\0' || strcmp(authzid, user) == 0;
+
+    memset(ask, 0, sizeof(*ask));
+    ask->need = MECH_AUTHORIZE;
+    ask->authcid = user;
+    ask->requested = authzid;
+    ask->local = own && clean_mailbox(user) ? user : "";
+    return STATUS_PENDING;
+}
 
 const struct mech *
 mech_find(const char *name)

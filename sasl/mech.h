@@ -63,6 +63,14 @@ struct mech_ask {
     const char *local;
 };
 
+/*
+ * The question for the host after a password or a secret was right: it gives
+ * its own mailbox and no other, whatever authzid asks for.  STATUS_PENDING;
+ * both are lent to ask.
+ */
+int mech_ask_own(const char *user, const char *authzid,
+                 struct mech_ask *ask) MUST_USE;
+
 struct mech {
     const char *name;
     /* STATUS_OK, STATUS_NO_MEMORY, STATUS_TEMP. */

@@ -115,16 +115,6 @@ plain_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
     return STATUS_PENDING;
 }
 
-/* A password gives its own mailbox and no other. */
-static const char *
-own_mailbox(const struct plain *plain)
-{
-    if (plain->authzid[0] != '\0' &&
-        strcmp(plain->authzid, plain->authcid) != 0)
-        return "";
-    return clean_mailbox(plain->authcid) ? plain->authcid : "";
-}
-
 static int
 plain_resume(void *state, int result, const uint8_t *secret,
              size_t secret_len, struct buf *out, struct mech_ask *ask)
@@ -138,12 +128,7 @@ plain_resume(void *state, int result, const uint8_t *secret,
     plain->password_len = 0;
     if (plain->stage == WAIT_PASSWORD && result == STATUS_OK) {
         plain->stage = WAIT_AUTHORIZE;
-        memset(ask, 0, sizeof(*ask));
-        ask->need = MECH_AUTHORIZE;
-        ask->authcid = plain->authcid;
-        ask->requested = plain->authzid;
-        ask->local = own_mailbox(plain);
-        return STATUS_PENDING;
+        return mech_ask_own(plain->authcid, plain->authzid, ask);
     }
     if (plain->stage != WAIT_PASSWORD && plain->stage != WAIT_AUTHORIZE)
         return STATUS_INVALID;

@@ -327,17 +327,7 @@ resume_secret(struct scram *scram, int result,
     if (status != STATUS_OK)
         return status;
     scram->stage = WAIT_AUTHORIZE;
-    memset(ask, 0, sizeof(*ask));
-    ask->need = MECH_AUTHORIZE;
-    ask->authcid = scram->user;
-    ask->requested = scram->authzid;
-    /* A secret gives its own mailbox and no other. */
-    ask->local = "";
-    if (clean_mailbox(scram->user)
-        && (scram->authzid[0] == '\0'
-            || strcmp(scram->authzid, scram->user) == 0))
-        ask->local = scram->user;
-    return STATUS_PENDING;
+    return mech_ask_own(scram->user, scram->authzid, ask);
 }
 
 static int

@@ -80,13 +80,7 @@ resume_secret(struct shared *shared, int result,
     if (status != STATUS_OK)
         return status;
     shared->stage = SHARED_WAIT_AUTHORIZE;
-    memset(ask, 0, sizeof(*ask));
-    ask->need = MECH_AUTHORIZE;
-    ask->authcid = shared->user;
-    ask->requested = "";
-    /* A secret gives its own mailbox and no other. */
-    ask->local = clean_mailbox(shared->user) ? shared->user : "";
-    return STATUS_PENDING;
+    return mech_ask_own(shared->user, "", ask);
 }
 
 int

@@ -5,7 +5,9 @@
 #
 # SPDX-License-Identifier: MIT
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +18,8 @@ from harness import net, tap
 net.enter()
 
 from harness.realm import Realm  # noqa: E402 (inside the network)
-from harness.server import AUTH_USER, Kpopd, check, own  # noqa: E402
-from harness.server import passwords  # noqa: E402
+from harness.server import AUTH_USER, WORKER_USER  # noqa: E402
+from harness.server import Kpopd, check, own, passwords  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-config-")
 realm = None
@@ -264,6 +266,64 @@ def keytab_that_is_none():
         file.write("this is not a keytab\n")
     os.chmod(path, 0o644)
     refused_value("keytab", path, path)
+
+
+def pop3_only(**keys):
+    """Without a KPOP listener, where tickets may be missing."""
+    return good(listen_kpop="", listen_pop3=f"{net.address()}:0", **keys)
+
+
+def keytab_that_is_missing_only_takes_gssapi_away():
+    server = pop3_only()
+    server.keys["keytab"] = os.path.join(scratch.name, "no-such.keytab")
+    server.configure()
+    status, output = check(server.path, server.env)
+    tap.equal(status, 0, output)
+    tap.contains(output, "event=config.keytab")
+    tap.contains(output, "GSSAPI is not offered")
+
+
+def map_with_a_mistake_takes_nothing_away():
+    path = os.path.join(scratch.name, "mistake.map")
+    with open(path, "w", encoding="ascii") as file:
+        file.write("alice@EXAMPLE.ORG sales alice\n")
+    server = pop3_only(principal_map=path)
+    status, output = check(server.path, server.env)
+    tap.equal(status, 1, output)
+    tap.contains(output, "principal_map: " + path + ":1: ")
+
+
+def words_with_commas():
+    for key in ("proxy_users", "services", "mechanisms"):
+        refused_value(key, "USER, PLAIN", "separated by blanks alone")
+
+
+def pop3_without_a_way_in_is_told():
+    for mechanisms, told in (("CRAM-MD5 PLAIN", True), ("GSSAPI", False)):
+        server = pop3_only(mechanisms=mechanisms)
+        status, output = check(server.path, server.env)
+        tap.equal(status, 0, output)
+        tap.equal("event=config.mechanisms level=warning" in output, told,
+                  output)
+
+
+def what_workers_can_read_is_told():
+    if os.getuid() != 0:
+        raise tap.Skip("only root's kpopd has several users")
+    path = os.path.join(scratch.name, "shared.keytab")
+    shutil.copy(realm.keytab, path)
+    own(path, AUTH_USER)
+    server = good()
+    server.keys["keytab"] = path
+    server.configure()
+    status, output = check(server.path, server.env)
+    tap.lacks(output, "config.readable")
+    os.chown(path, -1, pwd.getpwnam(WORKER_USER).pw_gid)
+    os.chmod(path, 0o440)
+    status, output = check(server.path, server.env)
+    tap.equal(status, 0, output)
+    tap.contains(output, "event=config.readable level=warning")
+    tap.contains(output, "key=keytab path=" + path)
 
 
 def missing_store():

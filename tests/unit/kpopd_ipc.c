@@ -284,25 +284,13 @@ TEST(permit_decides_once)
     CHECK_INT(permit_after(AUTH_END, KPOP_OK, 1), PERMIT_ABSENT);
 }
 
-TEST(each_pool_runs_its_own_mechanisms_only)
-{
-    CHECK(permit_mechanism(POOL_KRB, "KPOP"));
-    CHECK(!permit_mechanism(POOL_PASSWORD, "KPOP"));
-    CHECK(permit_mechanism(POOL_PASSWORD, "PLAIN"));
-    CHECK(!permit_mechanism(POOL_KRB, "PLAIN"));
-    CHECK(!permit_mechanism(POOL_KRB, "LOGIN"));
-    CHECK(!permit_mechanism(POOL_COUNT, "LOGIN"));
-    CHECK(permit_mechanism(POOL_OUTSIDE, "PLAIN"));
-    CHECK(!permit_mechanism(POOL_OUTSIDE, "CRAM-MD5"));
-    CHECK(permit_mechanism(POOL_PASSWORD, "SCRAM-SHA-256"));
-    CHECK(!permit_mechanism(POOL_KRB, "SCRAM-SHA-256"));
-}
-
 TEST(mechanism_goes_to_a_pool_that_is_wanted_or_to_none)
 {
     struct settings s = { .tickets_wanted = true };
 
     CHECK_INT(permit_pool("KPOP", &s), POOL_KRB);
+    CHECK_INT(permit_pool("GSSAPI", &s), POOL_KRB);
+    CHECK_INT(permit_pool("LOGIN", &s), POOL_COUNT);
     CHECK_INT(permit_pool("PLAIN", &s), POOL_COUNT);
     s.password_source = PASSWORDS_FILE;
     CHECK_INT(permit_pool("PLAIN", &s), POOL_PASSWORD);
@@ -312,6 +300,8 @@ TEST(mechanism_goes_to_a_pool_that_is_wanted_or_to_none)
     s.secret_source = SECRETS_FILE;
     CHECK_INT(permit_pool("PLAIN", &s), POOL_OUTSIDE);
     CHECK_INT(permit_pool("SCRAM-SHA-1", &s), POOL_PASSWORD);
+    CHECK_INT(permit_pool("CRAM-MD5", &s), POOL_PASSWORD);
+    CHECK_INT(permit_pool("KPOP", &s), POOL_KRB);
     CHECK_INT(permit_pool("NTLM", &s), POOL_COUNT);
     s.tickets_wanted = false;
     CHECK_INT(permit_pool("GSSAPI", &s), POOL_COUNT);
@@ -330,5 +320,4 @@ TEST_MAIN("kpopd_ipc", T(request_arrives_as_it_was_sent),
           T(control_garbage_is_refused),
           T(permit_table_allows_start_step_end_only),
           T(permit_decides_once),
-          T(each_pool_runs_its_own_mechanisms_only),
           T(mechanism_goes_to_a_pool_that_is_wanted_or_to_none))

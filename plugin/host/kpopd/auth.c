@@ -260,7 +260,8 @@ is_permitted(const struct auth *auth, const struct login *login,
                         request->type))
         return false;
     if (request->type == AUTH_START)
-        return permit_mechanism(auth->pool, request->mechanism);
+        return permit_pool(request->mechanism, &auth->setup->settings)
+               == auth->pool;
     return request->type != AUTH_DECIDE
            || (auth->pool == POOL_KRB && auth->setup->settings.layers);
 }
@@ -406,6 +407,32 @@ auth_loop(struct auth *auth, int control_fd)
 }
 
 /* What this pool needs before its first request. */
+/* Passwords must work even when keytab, map or replay cache don't. */
+static int32_t
+leave_tickets_out(const struct auth *auth, char *error, size_t error_size)
+{
+    struct kpop_plugin *plugin = auth->setup->logins;
+    const char *all = auth->api->get(plugin, "mechanisms");
+    char names[256] = "";
+    size_t len = 0;
+    int32_t rc;
+
+    while (*(all += strspn(all, " \t")) != '\0') {
+        size_t n = strcspn(all, " \t");
+
+        if (!(n == 6 && memcmp(all, "GSSAPI", n) == 0)
+            && len + n + 2 < sizeof(names))
+            len += (size_t)snprintf(names + len, sizeof(names) - len,
+                                    "%.*s ", (int)n, all);
+        all += n;
+    }
+    rc = auth->api->set(plugin, "listen_kpop", "", error, error_size);
+    if (rc == KPOP_OK)
+        rc = auth->api->set(plugin, "mechanisms",
+                            len > 0 ? names : "PLAIN", error, error_size);
+    return rc;
+}
+
 static int
 make_ready(struct auth *auth)
 {
@@ -415,9 +442,8 @@ make_ready(struct auth *auth)
     const char *key;
     int32_t rc = KPOP_OK;
 
-    /* Passwords must work even when the keytab or replay cache don't. */
     if (auth->pool != POOL_KRB)
-        rc = auth->api->set(plugin, "listen_kpop", "", error, sizeof(error));
+        rc = leave_tickets_out(auth, error, sizeof(error));
     if (rc == KPOP_OK)
         rc = auth->api->ready(plugin, error, sizeof(error));
     /* The module starts libsasl2 for each GSSAPI login; this keeps it here.

@@ -60,18 +60,6 @@ permit_pool(const char *mechanism, const struct settings *settings)
     return POOL_COUNT;
 }
 
-bool
-permit_mechanism(enum auth_pool pool, const char *mechanism)
-{
-    size_t i;
-
-    for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
-        if (mechanisms[i].pool == pool
-            && strcmp(mechanisms[i].mechanism, mechanism) == 0)
-            return true;
-    return false;
-}
-
 enum permit_state
 permit_after(enum auth_request_type type, int32_t result, unsigned steps)
 {

@@ -27,13 +27,12 @@ enum permit_state {
 enum { PERMIT_STEPS_MAX = 16 };
 
 bool permit_request(enum permit_state state, enum auth_request_type type);
-/* May this pool run this mechanism? */
-bool permit_mechanism(enum auth_pool pool, const char *mechanism);
 /* The state after a request was answered with result.  A step that failed
  * for the moment may be asked again. */
 enum permit_state permit_after(enum auth_request_type type, int32_t result,
                                unsigned steps);
-/* The pool for a mechanism, POOL_COUNT when none that is wanted has it. */
+/* The one pool that may run a mechanism; POOL_COUNT when none that is wanted
+ * has it. */
 enum auth_pool permit_pool(const char *mechanism,
                            const struct settings *settings);
 

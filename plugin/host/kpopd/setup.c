@@ -51,7 +51,7 @@ part_replay_caches(struct setup *setup, char *error, size_t error_size)
     const struct kpop_api *api = setup->api;
     char path[PATH_MAX];
 
-    if (strcmp(api->get(setup->sessions, "max_ssf"), "0") == 0)
+    if (strtoul(api->get(setup->sessions, "max_ssf"), NULL, 10) == 0)
         return KPOP_OK;
     snprintf(path, sizeof(path), "%s.workers",
              api->get(setup->sessions, "replay_cache"));
@@ -270,6 +270,35 @@ check_worker_keytab(const struct setup *setup, char *error,
                       "be able to read it, too", error, error_size);
 }
 
+static void
+warn_if_readable(const char *key, const char *path)
+{
+    char quoted[2 * PATH_MAX];
+
+    if (path != NULL && access(path, R_OK) == 0)
+        log_event(KPOP_LOG_WARNING, "config.readable",
+                  "key=%s path=%s problem=\"the user of the workers, who face "
+                  "the network, can read it; see its group and mode\"",
+                  key, log_quote(path, quoted, sizeof(quoted)));
+}
+
+/* What the workers are kept apart from, if they are. */
+static void
+warn_of_readable(const struct setup *setup)
+{
+    const struct settings *s = &setup->settings;
+
+    if (s->run_as.name == NULL)
+        return;
+    if (!s->layers)
+        warn_if_readable("keytab",
+                         setup->api->get(setup->sessions, "keytab"));
+    if (s->password_source == PASSWORDS_FILE)
+        warn_if_readable("passwords", s->password_where);
+    if (s->secret_source != SECRETS_NONE)
+        warn_if_readable("secrets", s->secret_where);
+}
+
 /* With the rights of run_as: what comes before the first % must be there. */
 static int
 check_store(const struct setup *setup, char *error, size_t error_size)
@@ -279,7 +308,7 @@ check_store(const struct setup *setup, char *error, size_t error_size)
 
     if (check_worker_keytab(setup, error, error_size) != 0)
         return -1;
-
+    warn_of_readable(setup);
     snprintf(path, sizeof(path), "%s", setup->settings.store);
     path[strcspn(path, "%")] = '\0';
     /* The part of a component that stands before the %. */
@@ -354,6 +383,28 @@ check_as(check_fn *check, const struct setup *setup,
     return -1;
 }
 
+/* POP3 is served, but of `mechanisms` nothing can work. */
+static void
+warn_of_no_way_in(const struct setup *setup)
+{
+    const struct settings *s = &setup->settings;
+    const char *names = setup->api->get(setup->sessions, "mechanisms");
+    bool passwords = kpopd_settings_list(names, "USER")
+                     || kpopd_settings_list(names, "PLAIN");
+    bool secrets = strstr(names, "APOP") != NULL
+                   || strstr(names, "CRAM") != NULL
+                   || strstr(names, "SCRAM") != NULL;
+
+    if (setup->api->get(setup->sessions, "listen_pop3")[0] == '\0'
+        || setup->gssapi_works
+        || (passwords && s->password_source != PASSWORDS_NONE)
+        || (secrets && s->secret_source != SECRETS_NONE))
+        return;
+    log_event(KPOP_LOG_WARNING, "config.mechanisms",
+              "problem=\"nobody can log in by POP3: GSSAPI needs a keytab, "
+              "USER and PLAIN need passwords, the others secrets\"");
+}
+
 int
 setup_check(struct setup *setup, char *error, size_t error_size)
 {
@@ -365,6 +416,7 @@ setup_check(struct setup *setup, char *error, size_t error_size)
                != 0)
         return -1;
     setup->gssapi_works = kpopd_settings_list(error, "GSSAPI");
+    warn_of_no_way_in(setup);
     error[0] = '\0';
     return 0;
 }
