@@ -225,7 +225,8 @@ needs_keytab(const struct kpop_plugin *plugin, const struct config *config)
 }
 
 static void
-warn_no_tickets(const struct kpop_plugin *plugin, const char *why)
+warn_no_gssapi(const struct kpop_plugin *plugin, const char *event,
+               const char *why)
 {
     struct log_line line;
 
@@ -233,7 +234,22 @@ warn_no_tickets(const struct kpop_plugin *plugin, const char *why)
     log_text(&line, "problem", why);
     log_text(&line, "hint", "GSSAPI is not offered; to be rid of this line, "
              "mend it or leave GSSAPI out of mechanisms");
-    log_write(plugin, NULL, KPOP_LOG_WARNING, "config.keytab", &line);
+    log_write(plugin, NULL, KPOP_LOG_WARNING, event, &line);
+}
+
+/* Keys there are; has libsasl2 what it needs? */
+static bool
+gssapi_works(const struct kpop_plugin *plugin, const struct config *config)
+{
+    char why[ERROR_MAX] = "";
+
+    if (config->listen_pop3[0] == '\0'
+        || !text_has_word(config->mechanisms, "GSSAPI"))
+        return false;
+    if (sasl_gssapi_ready(config->world, why, sizeof(why)) == STATUS_OK)
+        return true;
+    warn_no_gssapi(plugin, "config.gssapi", why);
+    return false;
 }
 
 /* The Kerberos side.  Without it KPOP can't be served, but POP3 can. */
@@ -261,6 +277,8 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
                                   (void *)(uintptr_t)plugin, why,
                                   sizeof(why));
         config->has_keytab = status == STATUS_OK;
+        config->has_gssapi = config->has_keytab
+                             && gssapi_works(plugin, config);
     }
     if (status == STATUS_OK || status == STATUS_NO_MEMORY)
         return status;
@@ -268,7 +286,7 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
     /* Any other mistake must not take single sign-on away unnoticed. */
     if (name != NULL && strcmp(name, "keytab") == 0
         && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
-        warn_no_tickets(plugin, why);
+        warn_no_gssapi(plugin, "config.keytab", why);
         return STATUS_OK;
     }
     if (name != NULL)

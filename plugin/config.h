@@ -101,6 +101,7 @@ struct config {
     size_t listener_count;
     struct sasl_world *world;
     bool has_keytab;       /* tickets can be verified in this process */
+    bool has_gssapi;       /* and AUTH GSSAPI can speak of them */
 };
 
 /*

@@ -53,6 +53,12 @@
  *   it is answered.  A session has at most one question open at a time.
  *   A host that can block just returns the answer and never needs done().
  *
+ *   libsasl2 has one state for the process and counts its users without a
+ *   lock.  The module starts it for each GSSAPI login and leaves it then, so
+ *   that a host which starts it later is heard by it.  A host that uses it as
+ *   well, or wants its modules loaded once, calls sasl_server_init() before
+ *   ready() and sasl_done() after free().
+ *
  * Memory and strings
  *
  *   Nothing allocated on one side is freed on the other.  A `const char *` is
@@ -173,7 +179,6 @@ struct kpop_identity {
     uint32_t size;
     uint32_t reserved;      /* 0 */
     const char *mechanism;  /* "KPOP", "PLAIN", "GSSAPI", ... */
-    /* All of it is lent until the question is answered. */
     const char *authcid;    /* proved: "alice@EXAMPLE.ORG", or a user name */
     const char *requested;  /* mailbox asked for (USER, authzid); "" = none */
     /*

@@ -50,7 +50,7 @@ host_is_able(const struct kpop_plugin *plugin, const struct config *config,
     case ABLE_TICKETS:
         break;
     }
-    return config->has_keytab;
+    return config->has_gssapi;
 }
 
 static bool

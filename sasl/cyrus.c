@@ -255,6 +255,27 @@ cyrus_free(struct cyrus *cyrus)
     free(cyrus);
 }
 
+static void
+say_no_module(struct cyrus *cyrus)
+{
+    (void)snprintf(cyrus->text, sizeof(cyrus->text),
+                   "libsasl2 has no mechanism %s: install its module (Debian: "
+                   "libsasl2-modules-gssapi-mit)", cyrus->mechanism);
+}
+
+bool
+cyrus_has_module(struct cyrus *cyrus)
+{
+    const char *list = NULL;
+
+    if (sasl_listmech(cyrus->conn, NULL, " ", " ", " ", &list, NULL, NULL)
+            == SASL_OK
+        && list != NULL && strstr(list, cyrus->mechanism) != NULL)
+        return true;
+    say_no_module(cyrus);
+    return false;
+}
+
 /* What is the client's fault, and what ours or the installation's? */
 static int
 judge(struct cyrus *cyrus, int code)
@@ -267,10 +288,7 @@ judge(struct cyrus *cyrus, int code)
     case SASL_NOMEM:
         return STATUS_NO_MEMORY;
     case SASL_NOMECH:
-        (void)snprintf(cyrus->text, sizeof(cyrus->text),
-                       "libsasl2 has no mechanism %s: install its module "
-                       "(GSSAPI: libsasl2-modules-gssapi-mit, SCRAM: "
-                       "libsasl2-modules)", cyrus->mechanism);
+        say_no_module(cyrus);
         return STATUS_TEMP;
     case SASL_NOTINIT:
     case SASL_BADPARAM:

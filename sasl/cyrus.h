@@ -7,6 +7,7 @@
 #ifndef KPOP_SASL_CYRUS_H
 #define KPOP_SASL_CYRUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ struct cyrus_settings {
 int cyrus_new(const struct cyrus_settings *settings, struct cyrus **cyrus_out,
               char *error, size_t error_size) MUST_USE;
 void cyrus_free(struct cyrus *cyrus); /* NULL is allowed */
+/* The library has its mechanism's module; else what to do, in cyrus_text(). */
+bool cyrus_has_module(struct cyrus *cyrus);
 
 /*
  * One message of the client.  STATUS_CONTINUE, STATUS_OK with what the client

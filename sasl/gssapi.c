@@ -336,6 +336,27 @@ gssapi_free(void *state)
     free(state);
 }
 
+int
+sasl_gssapi_ready(struct sasl_world *world, char *error, size_t error_size)
+{
+    const struct cyrus_settings settings = {
+        .mechanism = "GSSAPI",
+        .hostname = world->settings.hostname,
+    };
+    struct cyrus *cyrus = NULL;
+    int status = cyrus_new(&settings, &cyrus, error, error_size);
+
+    if (status != STATUS_OK)
+        return status;
+    if (!cyrus_has_module(cyrus)) {
+        if (error_size > 0)
+            (void)snprintf(error, error_size, "%s", cyrus_text(cyrus));
+        status = STATUS_INVALID;
+    }
+    cyrus_free(cyrus);
+    return status;
+}
+
 const struct mech mech_gssapi = {
     .name = "GSSAPI",
     .start = gssapi_start,

@@ -112,6 +112,9 @@ int sasl_world_new(const struct sasl_settings *settings,
  * names the path. */
 int sasl_world_ready(struct sasl_world *world, mech_log_fn *log, void *log_arg,
                      char *error, size_t error_size) MUST_USE;
+/* Checks what GSSAPI needs besides that.  The sentence says what to do. */
+int sasl_gssapi_ready(struct sasl_world *world, char *error,
+                      size_t error_size) MUST_USE;
 void sasl_world_free(struct sasl_world *world); /* NULL is allowed */
 
 /*

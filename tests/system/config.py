@@ -20,6 +20,7 @@ net.enter()
 from harness.realm import Realm  # noqa: E402 (inside the network)
 from harness.server import AUTH_USER, WORKER_USER  # noqa: E402
 from harness.server import Kpopd, check, own, passwords  # noqa: E402
+from harness.wire import Pop3  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-config-")
 realm = None
@@ -281,6 +282,23 @@ def keytab_that_is_missing_only_takes_gssapi_away():
     tap.equal(status, 0, output)
     tap.contains(output, "event=config.keytab")
     tap.contains(output, "GSSAPI is not offered")
+
+
+def gssapi_without_its_module_is_not_offered():
+    for modules, offered in ((None, True), (scratch.name, False)):
+        server = pop3_only(mechanisms="GSSAPI")
+        if modules:
+            server.env["SASL_PATH"] = modules
+        status, output = check(server.path, server.env)
+        tap.equal(status, 0, output)
+        tap.equal("event=config.gssapi" in output, not offered, output)
+        tap.equal("libsasl2-modules-gssapi-mit" in output, not offered,
+                  output)
+        server.start()
+        with Pop3(server) as client:
+            client.ok("CAPA")
+            tap.equal("SASL GSSAPI" in client.lines(), offered, modules)
+        server.stop()
 
 
 def map_with_a_mistake_takes_nothing_away():

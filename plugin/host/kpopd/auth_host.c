@@ -34,7 +34,9 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
     /* Of the configuration this half knows only the keytab; all else the
      * other half has said, and the check before the start said this. */
     if (!config
-        || (!auth_host_serves && strcmp(event, "config.keytab") == 0))
+        || (!auth_host_serves
+            && (strcmp(event, "config.keytab") == 0
+                || strcmp(event, "config.gssapi") == 0)))
         log_line(level, event, line);
 }
 
