@@ -6,6 +6,7 @@
 # /etc/krb5.conf or a ticket of the user's own.
 #
 # SPDX-License-Identifier: MIT
+import fcntl
 import glob
 import os
 import poplib
@@ -14,7 +15,9 @@ import re
 import select
 import shlex
 import shutil
+import struct
 import subprocess
+import termios
 import threading
 import time
 
@@ -195,6 +198,8 @@ push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
 
     def on_terminal(self, words, mechanism):
         ours, its = pty.openpty()
+        # Without a size curses of Debian 13 opens no terminal.
+        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         process = subprocess.Popen(
             words, env=self.environment(mechanism), cwd=self.directory,
             stdin=its, stdout=its, stderr=its, start_new_session=True)
@@ -216,9 +221,6 @@ push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
                 process.kill()
             status = process.wait()
             self.output = heard.decode("utf-8", "backslashreplace")
-        # Seen in a bare chroot of Debian 13, though its vt100 is there.
-        if "Error opening terminal" in self.output:
-            raise tap.Skip("mutt cannot open a terminal here")
         tap.equal(status, 0, f"status of mutt\n{self.output}\n")
 
 
