@@ -313,7 +313,9 @@ config_warn(const struct kpop_plugin *plugin, const struct config *config)
                   &line);
     }
     if (config->listen_pop3[0] != '\0'
-        && strcmp(config->plaintext, "always") != 0) {
+        && strcmp(config->plaintext, "always") != 0
+        && (text_has_word(config->mechanisms, "USER")
+            || text_has_word(config->mechanisms, "PLAIN"))) {
         (void)keyset_blame(&plugin->settings, "listen_pop3",
                              "nobody can log in by password there unless "
                              "the host does TLS itself, because plaintext "

@@ -366,6 +366,17 @@ TEST(ready_warns_of_what_surprises)
     stub_end(&stub);
 }
 
+TEST(ready_does_not_warn_of_passwords_that_nobody_wants)
+{
+    CHECK_INT(load("listen_pop3 = *:110\nmechanisms = CRAM-MD5 APOP\n"),
+              KPOP_OK);
+    CHECK_INT(stub.api->set(stub.plugin, "plaintext", "tls", error,
+                            sizeof(error)), KPOP_OK);
+    CHECK_INT(stub.api->ready(stub.plugin, error, sizeof(error)), KPOP_OK);
+    CHECK(!stub_logged(&stub, "config.plaintext "));
+    stub_end(&stub);
+}
+
 TEST(sessions_keep_the_configuration_they_began_with)
 {
     uint64_t before;
@@ -435,6 +446,7 @@ TEST_MAIN("config",
           T(a_host_that_authenticates_elsewhere_needs_no_keytab),
           T(ready_checks_the_host_name),
           T(ready_warns_of_what_surprises),
+          T(ready_does_not_warn_of_passwords_that_nobody_wants),
           T(there_are_no_sessions_before_ready),
           T(distances_count_single_edits),
           T(sessions_keep_the_configuration_they_began_with))
