@@ -8,6 +8,7 @@
 import os
 import random
 import re
+import signal
 import tempfile
 
 from harness import net, tap
@@ -51,9 +52,9 @@ def after():
     scratch.cleanup()
 
 
-def server(name, max_ssf):
+def server(name, max_ssf, env=None):
     directory = os.path.join(scratch.name, name)
-    return Kpopd(directory, realm, mechanisms="GSSAPI PLAIN",
+    return Kpopd(directory, realm, env, mechanisms="GSSAPI PLAIN",
                  listen_pop3=f"{net.address()}:0", plaintext="always",
                  passwords="file:" + passwords(directory, "bob"),
                  max_ssf=max_ssf)
@@ -198,6 +199,35 @@ def server_keeps_to_the_clients_size():
             bye(client)
             tap.true(client.largest <= size,
                      f"a packet of {client.largest} for {size}")
+
+
+def stop_before_the_maildrop_is_open_is_said_inside_the_layer():
+    if not tap.PLAIN:
+        raise tap.Skip("the disk's faults are preloaded into plain kpopd")
+    hold, control = (os.path.join(scratch.name, name)
+                     for name in ("hold", "control"))
+    with open(hold, "w", encoding="ascii"):
+        pass
+    with open(control, "w", encoding="ascii") as file:
+        file.write(f"hold {hold}\n")
+    env = {"LD_PRELOAD": os.path.join(net.BUILD, "tests/lib/preload_store.so"),
+           "KPOP_TEST_MATCH": "/mail/alice", "KPOP_TEST_CONTROL": control}
+    with server("stopped", 256, env) as own:
+        Maildir(own, "alice").fill(1)
+        with Pop3(own) as client:
+            way = sasl.gssapi(client, gss.reset(), choice=SECRECY + SIZE)
+            line = next(way)
+            for _ in range(2):
+                line = way.send(client.command(line))
+            last = way.send(client.command(line))
+            client.send(last.encode() + b"\r\n")
+            own.await_log(r"event=auth\.ok .*mechanism=GSSAPI")
+            own.process.send_signal(signal.SIGTERM)
+            own.await_log("event=process.stop")
+            os.unlink(hold)
+            tap.contains(client.line(), "+OK")
+            layered = sasl.Layered(client, gss, True)
+            tap.contains(layered.line(), "-ERR [SYS/TEMP] the server ends")
 
 
 def clear_input_ends_the_session():
