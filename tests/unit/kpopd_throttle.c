@@ -7,6 +7,8 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/throttle.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,13 +39,20 @@ wait_of(const struct throttle *throttle, const char *peer, const char *user,
     return throttle_wait(throttle, &g, MOST, now);
 }
 
+/* Without waiting. */
+static void
+charge(struct throttle *throttle, struct throttle_guess *g, uint64_t now)
+{
+    CHECK_INT(throttle_charge(throttle, g, 0, now), 0);
+}
+
 static void
 fail(struct throttle *throttle, const char *peer, const char *user,
      uint64_t now)
 {
     struct throttle_guess g = guess(throttle, peer, user);
 
-    throttle_charge(throttle, &g, now);
+    charge(throttle, &g, now);
     throttle_failed(throttle, &g, now);
 }
 
@@ -53,7 +62,7 @@ succeed(struct throttle *throttle, const char *peer, const char *user,
 {
     struct throttle_guess g = guess(throttle, peer, user);
 
-    throttle_charge(throttle, &g, now);
+    charge(throttle, &g, now);
     throttle_succeeded(throttle, &g, now);
 }
 
@@ -118,20 +127,66 @@ TEST(guesses_at_the_same_time_count_for_each_other)
     for (unsigned i = 0; i < 3; i++) {
         (void)snprintf(peer, sizeof(peer), "192.0.2.%u", i + 1);
         g[i] = guess(t, peer, "alice");
-        CHECK_INT(throttle_wait(t, &g[i], MOST, START), i < 2 ? 0 : 1000);
-        if (i < 2)
-            throttle_charge(t, &g[i], START);
+        CHECK_INT(throttle_charge(t, &g[i], MOST, START), i < 2 ? 0 : 1000);
     }
     throttle_refund(t, &g[0], START);
     CHECK_INT(throttle_wait(t, &g[2], MOST, START), 0);
     throttle_refund(t, &g[0], START);
-    throttle_charge(t, &g[2], START);
+    CHECK_INT(throttle_charge(t, &g[2], MOST, START), 0);
     throttle_failed(t, &g[2], START);
     CHECK_INT(wait_of(t, "192.0.2.9", "alice", START), 1000);
     /* It was counted once, and its address only now. */
     CHECK_INT(wait_of(t, "192.0.2.3", "bob", START), 0);
     throttle_succeeded(t, &g[1], START);
     CHECK_INT(wait_of(t, "192.0.2.9", "alice", START), 0);
+    throttle_free(t);
+}
+
+struct racer {
+    struct throttle *throttle;
+    pthread_barrier_t *barrier;
+    struct throttle_guess guess;
+    atomic_int *passed;
+};
+
+static void *
+race(void *arg)
+{
+    struct racer *racer = arg;
+
+    pthread_barrier_wait(racer->barrier);
+    if (throttle_charge(racer->throttle, &racer->guess, MOST, START) == 0)
+        atomic_fetch_add(racer->passed, 1);
+    return NULL;
+}
+
+/* As workers do that were woken by the same clock. */
+TEST(guesses_at_the_same_time_pass_two_at_most)
+{
+    enum { RACERS = 4, ROUNDS = 500 };
+    struct throttle *t = throttle_new();
+    pthread_barrier_t barrier;
+
+    pthread_barrier_init(&barrier, NULL, RACERS);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct racer racers[RACERS];
+        pthread_t threads[RACERS];
+        atomic_int passed = 0;
+        char user[32];
+
+        (void)snprintf(user, sizeof(user), "user%d", round);
+        for (int i = 0; i < RACERS; i++) {
+            racers[i] = (struct racer){ t, &barrier,
+                                        guess(t, "192.0.2.1", user),
+                                        &passed };
+            CHECK_INT(pthread_create(&threads[i], NULL, race, &racers[i]),
+                      0);
+        }
+        for (int i = 0; i < RACERS; i++)
+            pthread_join(threads[i], NULL);
+        CHECK_INT(atomic_load(&passed), THROTTLE_FREE);
+    }
+    pthread_barrier_destroy(&barrier);
     throttle_free(t);
 }
 
@@ -281,6 +336,7 @@ TEST_MAIN("kpopd_throttle",
           T(delay_runs_from_the_last_failure),
           T(address_counts_whatever_the_user_and_user_whatever_the_address),
           T(guesses_at_the_same_time_count_for_each_other),
+          T(guesses_at_the_same_time_pass_two_at_most),
           T(address_of_ones_own_is_lost_by_many_failures),
           T(ipv6_counts_by_64_bits),
           T(failures_are_forgotten_one_a_minute),

@@ -123,15 +123,11 @@ authclient_charge(struct conn *conn, uint64_t now)
     const struct worker *worker = conn->worker;
     struct throttle *throttle = worker->shared->throttle;
     struct authclient_login *login = &conn->login;
-    uint64_t wait;
 
     if (!login->is_named || login->guess.charged != 0)
         return 0;
-    wait = throttle_wait(throttle, &login->guess,
-                         worker->setup->settings.failure_delay, now);
-    if (wait == 0)
-        throttle_charge(throttle, &login->guess, now);
-    return wait;
+    return throttle_charge(throttle, &login->guess,
+                           worker->setup->settings.failure_delay, now);
 }
 
 void

@@ -202,12 +202,13 @@ place_of(struct throttle *throttle, uint64_t name, uint64_t now,
     return &set[best];
 }
 
-enum change { FAILED, UNDONE, SUCCEEDED };
+enum change { CHARGED, FAILED, UNDONE, SUCCEEDED };
 
 static void
 apply(struct counter *counter, enum change change)
 {
     switch (change) {
+    case CHARGED:
     case FAILED:
         counter->count += counter->count < COUNT_MAX;
         if (counter->count > THROTTLE_TRUST)
@@ -220,30 +221,6 @@ apply(struct counter *counter, enum change change)
         counter->is_known = true;
         counter->count = 0;
         break;
-    }
-}
-
-static void
-count(struct throttle *throttle, uint64_t name, enum change change,
-      uint64_t now)
-{
-    struct counter counter;
-    _Atomic uint64_t *place;
-    uint64_t word = 0;
-    int tries;
-
-    for (tries = 0; tries < WAYS; tries++) {
-        place = place_of(throttle, name, now, &word);
-        counter = unpack(word);
-        if (counter.tag == tag_of(name))
-            counter = aged(counter, now);
-        else
-            memset(&counter, 0, sizeof(counter));
-        counter.tag = tag_of(name);
-        counter.ticks = ticks_of(now);
-        apply(&counter, change);
-        if (atomic_compare_exchange_strong(place, &word, pack(&counter)))
-            return;
     }
 }
 
@@ -260,6 +237,36 @@ remaining(const struct counter *counter, uint64_t age, uint64_t most)
     if (delay > most)
         delay = most;
     return age < delay ? delay - age : 0;
+}
+
+/* Milliseconds; not 0 only for CHARGED, when it was not counted. */
+static uint64_t
+count(struct throttle *throttle, uint64_t name, enum change change,
+      uint64_t most, uint64_t now)
+{
+    struct counter counter;
+    _Atomic uint64_t *place;
+    uint64_t word = 0;
+    uint64_t wait;
+    int tries;
+
+    for (tries = 0; tries < WAYS; tries++) {
+        place = place_of(throttle, name, now, &word);
+        counter = unpack(word);
+        if (counter.tag == tag_of(name))
+            counter = aged(counter, now);
+        else
+            memset(&counter, 0, sizeof(counter));
+        wait = remaining(&counter, age_of(&counter, now), most);
+        if (change == CHARGED && wait > 0)
+            return wait;
+        counter.tag = tag_of(name);
+        counter.ticks = ticks_of(now);
+        apply(&counter, change);
+        if (atomic_compare_exchange_strong(place, &word, pack(&counter)))
+            return 0;
+    }
+    return change == CHARGED ? TICK_MS : 0;
 }
 
 static uint64_t
@@ -285,13 +292,18 @@ throttle_wait(const struct throttle *throttle,
     return address > user ? address : user;
 }
 
-void
+uint64_t
 throttle_charge(struct throttle *throttle, struct throttle_guess *guess,
-                uint64_t now)
+                uint64_t most, uint64_t now)
 {
-    guess->charged = look(throttle, guess->both, now).is_known ? guess->both
-                                                               : guess->user;
-    count(throttle, guess->charged, FAILED, now);
+    const bool known = look(throttle, guess->both, now).is_known;
+    const uint64_t name = known ? guess->both : guess->user;
+    uint64_t wait = known ? 0 : wait_of(throttle, guess->address, most, now);
+
+    if (wait == 0)
+        wait = count(throttle, name, CHARGED, most, now);
+    guess->charged = wait == 0 ? name : 0;
+    return wait;
 }
 
 void
@@ -299,7 +311,7 @@ throttle_refund(struct throttle *throttle, struct throttle_guess *guess,
                 uint64_t now)
 {
     if (guess->charged != 0)
-        count(throttle, guess->charged, UNDONE, now);
+        (void)count(throttle, guess->charged, UNDONE, 0, now);
     guess->charged = 0;
 }
 
@@ -308,9 +320,9 @@ void
 throttle_failed(struct throttle *throttle, struct throttle_guess *guess,
                 uint64_t now)
 {
-    count(throttle, guess->address, FAILED, now);
+    (void)count(throttle, guess->address, FAILED, 0, now);
     if (guess->charged == guess->both)
-        count(throttle, guess->user, FAILED, now);
+        (void)count(throttle, guess->user, FAILED, 0, now);
     guess->charged = 0;
 }
 
@@ -319,5 +331,5 @@ throttle_succeeded(struct throttle *throttle, struct throttle_guess *guess,
                    uint64_t now)
 {
     throttle_refund(throttle, guess, now);
-    count(throttle, guess->both, SUCCEEDED, now);
+    (void)count(throttle, guess->both, SUCCEEDED, 0, now);
 }

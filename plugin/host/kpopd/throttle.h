@@ -54,12 +54,14 @@ uint64_t throttle_wait(const struct throttle *throttle,
                        const struct throttle_guess *guess, uint64_t most,
                        uint64_t now);
 /*
- * A guess is sent to be judged: it counts as failed for the user from now on,
- * so that others that wait at the same time don't pass with it.  Then one of
- * the next three, or none when it was given up.
+ * A guess is to be judged: 0, and it counts as failed for the user from now
+ * on, so that others that wait at the same time don't pass with it, in this
+ * process or another.  Then one of the next three, or none when it was given
+ * up.  Or the milliseconds that it must wait, at most `most`.
  */
-void throttle_charge(struct throttle *throttle,
-                     struct throttle_guess *guess, uint64_t now);
+uint64_t throttle_charge(struct throttle *throttle,
+                         struct throttle_guess *guess, uint64_t most,
+                         uint64_t now);
 /* Nobody judged it: there was trouble. */
 void throttle_refund(struct throttle *throttle,
                      struct throttle_guess *guess, uint64_t now);
