@@ -444,12 +444,12 @@ make_ready(struct auth *auth)
 
     if (auth->pool != POOL_KRB)
         rc = leave_tickets_out(auth, error, sizeof(error));
+    /* The module starts libsasl2 for each GSSAPI login; this keeps it here.
+     * Where that fails, the module says so. */
+    if (rc == KPOP_OK && auth->pool == POOL_KRB)
+        (void)cyrus_begin(error, sizeof(error));
     if (rc == KPOP_OK)
         rc = auth->api->ready(plugin, error, sizeof(error));
-    /* The module starts libsasl2 for each GSSAPI login; this keeps it here.
-     * Where that fails, the login says so. */
-    if (auth->pool == POOL_KRB)
-        (void)cyrus_begin(error, sizeof(error));
     if (rc == KPOP_OK
         && sources_open(&auth->context.sources, s, auth->pool, &key, error,
                         sizeof(error))

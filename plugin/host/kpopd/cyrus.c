@@ -86,9 +86,11 @@ keep_log(void *arg, int level, const char *message)
 int
 cyrus_begin(char *error, size_t error_size)
 {
-    int rc = sasl_server_init(NULL, NULL);
+    static bool begun;
+    int rc = begun ? SASL_OK : sasl_server_init(NULL, NULL);
 
-    if (rc == SASL_OK)
+    begun = rc == SASL_OK;
+    if (begun)
         return 0;
     snprintf(error, error_size, "libsasl2 does not start: %s",
              sasl_errstring(rc, NULL, NULL));

@@ -19,7 +19,8 @@ struct cyrus_source {
     const char *realm;
 };
 
-/* Before the others, once a process.  0, or -1 with a sentence. */
+/* Before the others.  Processes that are forked later have it, too.  0, or -1
+ * with a sentence. */
 int cyrus_begin(char *error, size_t error_size);
 /*
  * KPOP_OK, KPOP_AUTH, or KPOP_TEMP with a sentence when saslauthd did not

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth.h"
+#include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
@@ -43,16 +44,21 @@ load_plugin(kpop_plugin_entry_fn entry, const struct kpop_host *host,
     return rc;
 }
 
-/* Workers that verify tickets can't write to the file of auth_user; KPOP and
- * GSSAPI refuse each other's requests, so two files are as good as one. */
+/*
+ * Workers that verify tickets can't write to the file of auth_user; KPOP and
+ * GSSAPI refuse each other's requests, so two files are as good as one.  The
+ * module would start and end libsasl2 for each login, whose modules leak then;
+ * this keeps it.  Where that fails, the module says so.
+ */
 static int32_t
-part_replay_caches(struct setup *setup, char *error, size_t error_size)
+prepare_layers(struct setup *setup, char *error, size_t error_size)
 {
     const struct kpop_api *api = setup->api;
     char path[PATH_MAX];
 
     if (strtoul(api->get(setup->sessions, "max_ssf"), NULL, 10) == 0)
         return KPOP_OK;
+    (void)cyrus_begin(error, error_size);
     snprintf(path, sizeof(path), "%s.workers",
              api->get(setup->sessions, "replay_cache"));
     return api->set(setup->sessions, "replay_cache", path, error,
@@ -91,7 +97,7 @@ setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
         rc = load_plugin(entry, &auth_host, path, setup, &setup->logins,
                          error, error_size);
     if (rc == KPOP_OK)
-        rc = part_replay_caches(setup, error, error_size);
+        rc = prepare_layers(setup, error, error_size);
     if (rc == KPOP_OK)
         rc = setup->api->ready(setup->sessions, error, error_size);
     if (rc == KPOP_OK)

@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/conn.h"
-#include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
@@ -372,15 +371,10 @@ worker_main(const struct setup *setup, const struct worker_shared *shared,
             int control_fd)
 {
     struct worker *worker = calloc(1, sizeof(*worker));
-    char error[SETUP_ERROR_MAX];
     int status = 1;
 
     if (worker == NULL)
         return 1;
-    /* The module would start and end libsasl2 for each GSSAPI login, which
-     * leaks; this keeps it here.  Where that fails, the login says so. */
-    if (setup->settings.layers)
-        (void)cyrus_begin(error, sizeof(error));
     worker->api = setup->api;
     worker->setup = setup;
     worker->shared = shared;
