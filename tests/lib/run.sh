@@ -34,6 +34,8 @@ prepare()
     valgrind)
         slow=30
         KPOP_WRAP="valgrind -q --leak-check=full --vgdb=no"
+        # Names in libraries that were unloaded, for the suppressions.
+        KPOP_WRAP="$KPOP_WRAP --keep-debuginfo=yes"
         KPOP_WRAP="$KPOP_WRAP --trace-children=yes"
         # Not the KDC, not the clients.
         KPOP_WRAP="$KPOP_WRAP --trace-children-skip=*/bin/*,*/sbin/*,*/tests/lib/*"
