@@ -137,6 +137,8 @@ auth_run(struct engine *engine, const struct cmd_args *args)
     }
     engine->login.has_name = false;
     engine->login.name[0] = '\0';
+    if (authz_is_too_early(engine))
+        return;
     if (args->len == 0) {
         list_names(engine);
         return;

@@ -32,12 +32,60 @@ authz_refuse_plaintext(struct engine *engine)
                      : "no passwords here: use another way to log in");
 }
 
+bool
+authz_is_too_early(struct engine *engine)
+{
+    if (!engine->settings.tls_required || engine->tls_active)
+        return false;
+    engine_reply(engine, "-ERR [AUTH] TLS required, use STLS first");
+    return true;
+}
+
+/* ---- STLS ---- */
+
+static void
+tls_answered(struct engine *engine, int64_t result)
+{
+    if (result != STATUS_OK)
+        engine_close(engine, "tls");
+}
+
+/* RFC 2595 section 4: nothing said in the clear is remembered.  A ticket that
+ * was shown stays: it was not taken from the words of the client. */
+static void
+forget(struct login *login)
+{
+    login->has_name = false;
+    wipe(login->name, sizeof(login->name));
+}
+
+void
+authz_stls(struct engine *engine, const struct cmd_args *args)
+{
+    (void)args;
+    if (engine->tls_active) {
+        engine_reply(engine, "-ERR TLS is active already");
+    } else if (!engine->tls_possible) {
+        /* fetchmail asks for it unless it is told not to. */
+        engine_reply(engine, "-ERR no TLS on this port; fetchmail goes on "
+                             "without it by sslproto \"\"");
+    } else {
+        forget(&engine->login);
+        engine_reply(engine, "+OK begin TLS");
+        (void)engine_ask(engine, ENGINE_TLS, tls_answered);
+    }
+}
+
+/* ---- USER and the rest ---- */
+
 void
 authz_user(struct engine *engine, const struct cmd_args *args)
 {
     struct login *login = &engine->login;
 
     login->has_name = false;
+    if (authz_is_too_early(engine))
+        return;
     if (!engine->settings.kpop && !engine_has_mechanism(engine, "USER")) {
         authz_refuse_plaintext(engine);
         return;
@@ -212,6 +260,8 @@ authz_apop(struct engine *engine, const struct cmd_args *args)
     size_t name_len = args->len;
 
     engine->login.has_name = false;
+    if (authz_is_too_early(engine))
+        return;
     if (engine->settings.kpop || !engine_has_mechanism(engine, "APOP")
         || engine->banner == NULL) {
         authz_unavailable(engine, args);
@@ -275,6 +325,8 @@ kpop_pass(struct engine *engine)
 void
 authz_pass(struct engine *engine, const struct cmd_args *args)
 {
+    if (authz_is_too_early(engine))
+        return;
     if (!engine->login.has_name) {
         engine_reply(engine, "-ERR USER comes first");
         return;

@@ -28,6 +28,10 @@ add_sasl(const struct engine *engine, struct buf *out)
 static void
 add_logins(const struct engine *engine, struct buf *out)
 {
+    if (engine->tls_possible && !engine->tls_active)
+        buf_append_str(out, "STLS\r\n");
+    if (engine->settings.tls_required && !engine->tls_active)
+        return;
     if (engine->settings.kpop || engine_has_mechanism(engine, "USER"))
         buf_append_str(out, "USER\r\n");
     if (!engine->settings.kpop)

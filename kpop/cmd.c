@@ -32,7 +32,7 @@ static const struct command commands[] = {
     { "PASS", IN_AUTH, ARG_PASSWORD, authz_pass },
     { "APOP", IN_AUTH, ARG_NAME, authz_apop },
     { "AUTH", IN_AUTH, ARG_ANY, auth_run },
-    { "STLS", IN_AUTH, ARG_ANY, authz_unavailable },
+    { "STLS", IN_AUTH, ARG_NONE, authz_stls },
     { "QUIT", IN_AUTH, ARG_NONE, authz_quit },
     { "STAT", IN_TRANS, ARG_NONE, trans_stat },
     { "LIST", IN_TRANS, ARG_OPT_MSG, trans_list },

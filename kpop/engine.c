@@ -314,6 +314,23 @@ feed_line(struct engine *engine, const uint8_t *data, size_t len)
     return used;
 }
 
+/* The first octet of all is that of a TLS handshake record. */
+static bool
+is_client_hello(const struct engine *engine, uint8_t octet)
+{
+    return octet == 0x16 && engine->state == IN_AUTH
+           && engine->counts.commands == 0 && engine->line.len == 0
+           && !engine->settings.kpop;
+}
+
+static void
+refuse_client_hello(struct engine *engine)
+{
+    engine_reply(engine, "-ERR this port speaks POP3 in the clear; use STLS, "
+                         "or a port for TLS");
+    engine_close(engine, "tls-on-clear-port");
+}
+
 size_t
 engine_input(struct engine *engine, const uint8_t *data, size_t len)
 {
@@ -323,6 +340,8 @@ engine_input(struct engine *engine, const uint8_t *data, size_t len)
         engine->heard = true;
         if (engine->state == IN_HELLO)
             used += hello_feed(engine, data + used, len - used);
+        else if (is_client_hello(engine, data[used]))
+            refuse_client_hello(engine);
         else if (engine->state == IN_RESPONSE)
             used += auth_feed(engine, data + used, len - used);
         else

@@ -56,6 +56,7 @@ struct engine_settings {
     const char *implementation;  /* CAPA line after login: "kpop-0.1.0" */
     const char *kpop_versions;   /* accepted application strings, by blanks */
     bool plaintext_needs_tls;    /* why USER is off, for the error text */
+    bool tls_required;           /* no login of any kind before TLS */
 };
 
 /* What the engine wants done.  One at a time. */

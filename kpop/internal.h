@@ -167,7 +167,10 @@ void authz_user(struct engine *engine, const struct cmd_args *args);
 void authz_pass(struct engine *engine, const struct cmd_args *args);
 void authz_apop(struct engine *engine, const struct cmd_args *args);
 void authz_quit(struct engine *engine, const struct cmd_args *args);
+void authz_stls(struct engine *engine, const struct cmd_args *args);
 void authz_unavailable(struct engine *engine, const struct cmd_args *args);
+/* No credentials before TLS; answered when true. */
+bool authz_is_too_early(struct engine *engine);
 /* The exchange has ended with this result: OPEN, or the failure's words. */
 void authz_answered(struct engine *engine, int64_t result);
 void authz_open(struct engine *engine);

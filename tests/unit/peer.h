@@ -33,7 +33,7 @@ struct peer {
     const char *user;        /* put_user */
     const char *challenge;   /* of START and STEP; NULL = none */
     const char *krb_error;   /* of REFUSE; NULL = it fails */
-    int start, step, open, list, commit;
+    int start, step, open, list, commit, tls;
     int64_t fetch;           /* negative: instead of octets */
     uint64_t fetch_from;     /* offset from which `fetch` holds */
     uint32_t fetch_max;      /* octets a time */
@@ -200,8 +200,12 @@ peer_answer(struct peer *peer, const struct engine_request *request)
             peer_note(peer, " %u", request->marks[i]);
         peer_note(peer, ";");
         return peer->commit;
-    case ENGINE_ENVELOPE:
     case ENGINE_TLS:
+        peer_note(peer, "TLS;");
+        if (peer->tls == STATUS_OK)
+            engine_set_tls(peer->engine, false, true);
+        return peer->tls;
+    case ENGINE_ENVELOPE:
         break;
     }
     CHECK(request->need == ENGINE_START);
