@@ -31,8 +31,8 @@ PYTHON ?= python3
 KRB5_LIBS ?= -lkrb5 -lk5crypto -lcom_err
 # Mechanism GSSAPI.
 SASL_LIBS ?= -lsasl2 -lgssapi_krb5
-# Hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
-CRYPTO_LIBS ?= -lcrypto -lidn
+# TLS; hashes of CRAM-MD5, APOP and SCRAM; SASLprep.
+CRYPTO_LIBS ?= -lssl -lcrypto -lidn
 # kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
 LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)

@@ -92,6 +92,9 @@ exchange_result(struct kpop_session *session, int32_t result, bool start)
     bool again = session->exchange_is_kpop && !start
                  && (result == KPOP_TEMP || result == KPOP_NO_MEMORY);
 
+    /* Octets of our TLS are of no use to the host. */
+    if (result == KPOP_TAKEN && session->tls != NULL)
+        result = KPOP_TEMP;
     if (result == KPOP_AUTH || result == KPOP_DENIED)
         count(&counters->login_failures, 1);
     if (session->exchange_is_kpop && start && result >= 0)
@@ -425,7 +428,7 @@ session_ask(struct kpop_session *session,
         ask_store(session, request);
         break;
     case ENGINE_TLS:
-        session->waits_for_tls = true;
+        session_ask_tls(session);
         break;
     }
 }

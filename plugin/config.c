@@ -19,6 +19,7 @@
 #include "plugin/internal.h"
 #include "plugin/log.h"
 #include "plugin/text.h"
+#include "plugin/tls.h"
 #include "sasl/mech.h"
 
 enum { ERROR_MAX = 1024, HOSTNAME_MAX = 255 };
@@ -56,6 +57,7 @@ config_drop(struct config *config)
     if (config == NULL || atomic_fetch_sub(&config->refs, 1) != 1)
         return;
     sasl_world_free(config->world);
+    tls_world_free(config->tls_world);
     free(config->listeners);
     fields_free(config);
     free(config);
@@ -169,40 +171,6 @@ listeners_add(struct config *config, const char *service, const char *words)
     return STATUS_OK;
 }
 
-/* Which of our paths a sentence of sasl/ is about; the longest one named. */
-static const char *
-key_of_path(const struct config *config, const char *sentence)
-{
-    const struct {
-        const char *name;
-        const char *path;
-    } paths[] = { { "keytab", config->keytab },
-                  { "replay_cache", config->replay_cache },
-                  { "principal_map", config->principal_map } };
-    const char *name = NULL;
-    size_t longest = 0;
-
-    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
-        size_t len = strlen(paths[i].path);
-
-        if (len > longest && strstr(sentence, paths[i].path) != NULL) {
-            longest = len;
-            name = paths[i].name;
-        }
-    }
-    return name;
-}
-
-static void
-world_log(void *arg, unsigned level, const char *event, const char *text)
-{
-    struct log_line line;
-
-    log_start(&line, NULL);
-    log_raw(&line, text);
-    log_write(arg, NULL, level, event, &line);
-}
-
 bool
 config_runs(const struct kpop_plugin *plugin, const struct config *config,
             const char *mechanism)
@@ -212,88 +180,16 @@ config_runs(const struct kpop_plugin *plugin, const struct config *config,
                && strcmp(mechanism, "GSSAPI") == 0);
 }
 
-/* Who passes tickets on need not be able to read the keytab. */
+/* Also when the host has taken it away from us, because another one of its
+ * processes does TLS. */
 static bool
-needs_keytab(const struct kpop_plugin *plugin, const struct config *config)
+has_certificate(const struct kpop_plugin *plugin)
 {
-    bool kpop = config->listen_kpop[0] != '\0' && !plugin_forwards(plugin);
-    bool gssapi = config->listen_pop3[0] != '\0'
-                  && text_has_word(config->mechanisms, "GSSAPI")
-                  && config_runs(plugin, config, "GSSAPI");
+    const struct setting *setting =
+        keyset_find(&plugin->settings, "tls_certificate");
 
-    return plugin->host.authorize != NULL && (kpop || gssapi);
-}
-
-static void
-warn_no_gssapi(const struct kpop_plugin *plugin, const char *event,
-               const char *why)
-{
-    struct log_line line;
-
-    log_start(&line, NULL);
-    log_text(&line, "problem", why);
-    log_text(&line, "hint", "GSSAPI is not offered; to be rid of this line, "
-             "mend it or leave GSSAPI out of mechanisms");
-    log_write(plugin, NULL, KPOP_LOG_WARNING, event, &line);
-}
-
-/* Keys there are; has libsasl2 what it needs? */
-static bool
-gssapi_works(const struct kpop_plugin *plugin, const struct config *config)
-{
-    char why[ERROR_MAX] = "";
-
-    if (config->listen_pop3[0] == '\0'
-        || !text_has_word(config->mechanisms, "GSSAPI"))
-        return false;
-    if (sasl_gssapi_ready(config->world, why, sizeof(why)) == STATUS_OK)
-        return true;
-    warn_no_gssapi(plugin, "config.gssapi", why);
-    return false;
-}
-
-/* The Kerberos side.  Without it KPOP can't be served, but POP3 can. */
-static int
-world_make(const struct kpop_plugin *plugin, struct config *config,
-           char *error, size_t error_size)
-{
-    struct sasl_settings sasl = {
-        .hostname = config->hostname,
-        .keytab = config->keytab,
-        .services = config->services,
-        .replay_cache = config->replay_cache,
-        .realms = config->realms,
-        .principal_map = config->principal_map,
-        .allow_weak_enctypes = config->weak_enctypes,
-        .check_addresses = config->check_addresses,
-    };
-    char why[ERROR_MAX] = "";
-    const char *name;
-    int status;
-
-    status = sasl_world_new(&sasl, &config->world, why, sizeof(why));
-    if (status == STATUS_OK && needs_keytab(plugin, config)) {
-        status = sasl_world_ready(config->world, world_log,
-                                  (void *)(uintptr_t)plugin, why,
-                                  sizeof(why));
-        config->has_keytab = status == STATUS_OK;
-        config->has_gssapi = config->has_keytab
-                             && gssapi_works(plugin, config);
-    }
-    if (status == STATUS_OK || status == STATUS_NO_MEMORY)
-        return status;
-    name = key_of_path(config, why);
-    /* Any other mistake must not take single sign-on away unnoticed. */
-    if (name != NULL && strcmp(name, "keytab") == 0
-        && (config->listen_kpop[0] == '\0' || plugin_forwards(plugin))) {
-        warn_no_gssapi(plugin, "config.keytab", why);
-        return STATUS_OK;
-    }
-    if (name != NULL)
-        return keyset_blame(&plugin->settings, name, why, error,
-                              error_size);
-    text_say(error, error_size, "%s", why);
-    return STATUS_INVALID;
+    return setting_text(setting)[0] != '\0'
+           || (setting->filed != NULL && setting->filed[0] != '\0');
 }
 
 /* Things that work but surprise. */
@@ -312,14 +208,15 @@ config_warn(const struct kpop_plugin *plugin, const struct config *config)
         log_write(plugin, NULL, KPOP_LOG_WARNING, "config.idle_timeout",
                   &line);
     }
-    if (config->listen_pop3[0] != '\0'
+    if (config->listen_pop3[0] != '\0' && !has_certificate(plugin)
         && strcmp(config->plaintext, "always") != 0
         && (text_has_word(config->mechanisms, "USER")
             || text_has_word(config->mechanisms, "PLAIN"))) {
         (void)keyset_blame(&plugin->settings, "listen_pop3",
                              "nobody can log in by password there unless "
-                             "the host does TLS itself, because plaintext "
-                             "is not `always'", text, sizeof(text));
+                             "tls_certificate is set or the host does TLS "
+                             "itself, because plaintext is not `always'",
+                             text, sizeof(text));
         log_start(&line, NULL);
         log_text(&line, "problem", text);
         log_write(plugin, NULL, KPOP_LOG_WARNING, "config.plaintext", &line);
@@ -346,7 +243,9 @@ config_new(const struct kpop_plugin *plugin, struct config **config_out,
     if (status == STATUS_OK)
         status = listeners_add(config, "pop3", config->listen_pop3);
     if (status == STATUS_OK)
-        status = world_make(plugin, config, error, error_size);
+        status = listeners_add(config, "pop3s", config->listen_pop3s);
+    if (status == STATUS_OK)
+        status = means_open(plugin, config, error, error_size);
     if (status != STATUS_OK) {
         config_drop(config);
         return status;
@@ -473,6 +372,7 @@ kpop_service(struct kpop_plugin *plugin, uint32_t i,
     full.port = plugin->config->listeners[i].port;
     full.name = plugin->config->listeners[i].service;
     full.address = plugin->config->listeners[i].address;
+    full.implicit_tls = strcmp(full.name, "pop3s") == 0;
     memcpy(service_out, &full, size);
     return 1;
 }

@@ -18,6 +18,7 @@
 
 struct kpop_plugin;
 struct sasl_world;
+struct tls_world;
 
 /* ---- texts ---- */
 
@@ -83,6 +84,7 @@ struct config {
     char *hostname;        /* never "" */
     char *listen_kpop;
     char *listen_pop3;
+    char *listen_pop3s;
     char *keytab;
     char *services;
     char *replay_cache;
@@ -91,6 +93,11 @@ struct config {
     char *kpop_versions;
     char *mechanisms;
     char *plaintext;
+    char *tls;
+    bool kpop_stls;
+    char *tls_certificate;
+    char *tls_key;
+    char *tls_client_ca;
     uint64_t max_ssf;       /* bits */
     uint64_t login_timeout; /* seconds */
     uint64_t idle_timeout;
@@ -100,6 +107,7 @@ struct config {
     struct listener *listeners;
     size_t listener_count;
     struct sasl_world *world;
+    struct tls_world *tls_world; /* NULL: no certificate is set */
     bool has_keytab;       /* tickets can be verified in this process */
     bool has_gssapi;       /* and AUTH GSSAPI can speak of them */
 };
@@ -109,6 +117,9 @@ struct config {
  * one reference.  STATUS_OK, STATUS_INVALID, STATUS_NO_MEMORY.
  */
 int config_new(const struct kpop_plugin *plugin, struct config **config_out,
+               char *error, size_t error_size) MUST_USE;
+/* Its part in means.c: fills world and tls_world. */
+int means_open(const struct kpop_plugin *plugin, struct config *config,
                char *error, size_t error_size) MUST_USE;
 void config_hold(struct config *config);
 void config_drop(struct config *config); /* NULL is allowed */

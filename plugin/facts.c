@@ -29,13 +29,11 @@ text_at(struct kpop_facts *facts, size_t i)
     return (const char **)(void *)((char *)facts + texts[i]);
 }
 
-/* The service is one of ours; pop3s makes sense only inside TLS. */
 static bool
 service_is_known(const struct kpop_facts *facts)
 {
-    if (strcmp(facts->service, "pop3s") == 0)
-        return facts_are_secret(facts);
-    return facts_are_kpop(facts) || strcmp(facts->service, "pop3") == 0;
+    return facts_are_kpop(facts) || strcmp(facts->service, "pop3") == 0
+           || strcmp(facts->service, "pop3s") == 0;
 }
 
 /* Completes *full and adds up the room its texts and bytes need. */

@@ -30,6 +30,8 @@ const struct config_key config_keys[] = {
         "Where KPOP is served; * is IPv4 and IPv6, empty is nowhere."),
     KEY(KPOP_KEY_LISTEN, 0, 0, listen_pop3, "", "",
         "Where POP3 is served, such as *:110."),
+    KEY(KPOP_KEY_LISTEN, 0, 0, listen_pop3s, "", "",
+        "Where POP3 is served inside TLS, such as *:995."),
     KEY(KPOP_KEY_PATH, 0, 0, keytab, "/etc/kpop/kpop.keytab", "",
         "The Kerberos keys of this host's POP service."),
     KEY(KPOP_KEY_LIST, 0, 0, services, "pop pop3", "",
@@ -50,6 +52,18 @@ const struct config_key config_keys[] = {
     KEY(KPOP_KEY_CHOICE, 0, 0, plaintext, "tls", "tls always never",
         "When passwords may be sent in the clear: inside TLS, always or "
         "never."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, tls, "optional", "optional required",
+        "Whether clients must use TLS before they log in."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, kpop_stls, "yes", "",
+        "STLS on the KPOP port; no exempts that port from tls, too."),
+    KEY(KPOP_KEY_LIST, 0, 0, tls_certificate, "", "",
+        "PEM files, each with a certificate and its chain; of several the "
+        "client's server name chooses, and the first is the default."),
+    KEY(KPOP_KEY_LIST, 0, 0, tls_key, "", "",
+        "PEM files with the keys of the certificates, in the same order; "
+        "empty is in the files of the certificates."),
+    KEY(KPOP_KEY_PATH, 0, 0, tls_client_ca, "", "",
+        "A PEM file of the authorities whose client certificates are taken."),
     KEY(KPOP_KEY_NUMBER, 0, 256, max_ssf, "0", "",
         "Strongest SASL security layer in bits; 0 leaves secrecy to TLS."),
     KEY(KPOP_KEY_SECONDS, 1, 3600, login_timeout, "60", "",

@@ -17,7 +17,6 @@
 #include "plugin/internal.h"
 #include "plugin/log.h"
 #include "plugin/text.h"
-#include "sasl/digest.h"
 
 enum { CREDENTIAL_MAX = 65536 };
 
@@ -123,6 +122,8 @@ session_turn(struct kpop_session *session)
     if (session_is_busy(session) || session->waits_for_tls
         || session->gave_up)
         return false;
+    if (session_is_shaking(session))
+        return session_shake(session);
     request = engine_request(session->engine);
     if (request != NULL) {
         session_ask(session, request);
@@ -202,6 +203,7 @@ session_free(struct kpop_session *session)
     kpop_exchange_free(session->exchange);
     engine_free(session->engine);
     session_free_layer(session);
+    tls_free(session->tls);
     buf_reset(&session->inbox);
     buf_reset(&session->credential);
     config_drop(session->config);
@@ -283,6 +285,9 @@ session_fill(struct kpop_session *session)
     struct engine_settings *settings = &session->settings;
     bool secret = facts_are_secret(facts);
 
+    if (session_begins_with_tls(session) && config->tls_world == NULL)
+        return KPOP_INVALID;
+
     session->op.plugin = session->plugin;
     session->op.conn = session->conn;
     session->op.facts = facts;
@@ -292,29 +297,13 @@ session_fill(struct kpop_session *session)
     settings->kpop_versions = config->kpop_versions;
     settings->plaintext_needs_tls =
         !secret && strcmp(config->plaintext, "tls") == 0;
+    settings->tls_required = strcmp(config->tls, "required") == 0
+                             && (config->kpop_stls || !settings->kpop);
     session->engine = engine_new(settings);
     if (session->engine == NULL)
         return STATUS_NO_MEMORY;
-    engine_set_tls(session->engine,
-                   !secret && (facts->flags & KPOP_FACT_HOST_TLS) != 0,
-                   secret);
+    engine_set_tls(session->engine, session_can_stls(session), secret);
     return STATUS_OK;
-}
-
-/* Clients that see a time-stamp try APOP and nothing else, so there is one
- * only where APOP works. */
-static int
-session_set_banner(struct kpop_session *session)
-{
-    char stamp[DIGEST_STAMP_MAX];
-    int status;
-
-    if (!engine_has_mechanism(session->engine, "APOP"))
-        return STATUS_OK;
-    status = digest_stamp(session->config->hostname, stamp);
-    if (status == STATUS_OK)
-        status = engine_set_banner(session->engine, stamp);
-    return status;
 }
 
 static void
@@ -369,10 +358,13 @@ kpop_session_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
         session->began = session->active = session->now = now;
         session->fresh = true;
         session->running = true; /* the host can't know it yet */
-        status = session_set_mechanisms(session);
-        if (status == KPOP_OK)
-            status = session_set_banner(session);
+        if (session_begins_with_tls(session))
+            session_begin_tls(session, 0);
+        else
+            status = session_greet(session);
         session->running = false;
+        if (session->gave_up)
+            status = KPOP_NO_MEMORY;
     }
     if (status != KPOP_OK) {
         if (session != NULL)
@@ -382,7 +374,6 @@ kpop_session_new(struct kpop_plugin *plugin, const struct kpop_facts *facts,
     count(&plugin->counters.open, 1);
     count(&plugin->counters.sessions, 1);
     log_begin(session);
-    engine_begin(session->engine);
     session_run(session);
     *session_out = session;
     return KPOP_OK;

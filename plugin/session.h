@@ -14,6 +14,7 @@
 #include "kpop/engine.h"
 #include "plugin/kpop_plugin.h"
 #include "plugin/op.h"
+#include "plugin/tls.h"
 #include "sasl/layer.h"
 
 struct config;
@@ -33,6 +34,7 @@ struct kpop_session {
     void *box;                   /* the host's, when box_is_open */
     struct mech_layer codec;     /* negotiated, begins behind +OK: free set */
     struct layer *layer;         /* NULL: octets are sent as they are */
+    struct tls *tls;             /* below the layer; NULL: none of ours */
     struct kpop_exchange *exchange; /* ours, when the host has none */
     enum op_stage step;          /* of that exchange: FREE, KEPT, ANSWERED */
     int32_t step_result;
@@ -48,6 +50,7 @@ struct kpop_session {
     bool end_is_told;            /* the engine knows it */
     bool closed;                 /* session_close was called */
     bool gave_up;                /* close now, whatever is unsent */
+    bool alerts;                 /* but the alert of TLS goes out */
     bool end_is_seen;            /* and active is the time of it */
     bool running;                /* inside session_run(): don't recurse */
     bool fresh;                  /* now is the time of this call */
@@ -92,6 +95,27 @@ size_t session_output(const struct kpop_session *session,
                       const uint8_t **data_out);
 void session_wrote(struct kpop_session *session, size_t len);
 void session_free_layer(struct kpop_session *session);
+
+/* ---- secure.c ---- */
+
+/* TLS comes before the greeting, and is to be ours. */
+bool session_begins_with_tls(const struct kpop_session *session);
+bool session_can_stls(const struct kpop_session *session);
+/* Ours, behind so many octets in the clear. */
+void session_begin_tls(struct kpop_session *session, size_t plain);
+/* STLS was said: ours begins, or the host's. */
+void session_ask_tls(struct kpop_session *session);
+/* Our handshake runs; goes on with it, false when nothing can be done. */
+bool session_is_shaking(const struct kpop_session *session);
+bool session_shake(struct kpop_session *session);
+/* A record was wrong: logs, and ends the session behind the alert. */
+void session_tls_failed(struct kpop_session *session, enum tls_news news,
+                        const char *problem);
+/* The facts of a connection that has TLS now; takes them. */
+void session_take_facts(struct kpop_session *session,
+                        struct kpop_facts *copy);
+/* Mechanisms, banner and the greeting (or the wait for KPOP). */
+int session_greet(struct kpop_session *session) MUST_USE;
 
 /* ---- session.c ---- */
 

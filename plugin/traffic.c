@@ -45,6 +45,12 @@ session_wants_input(const struct kpop_session *session)
         || session_is_ending(session) || engine_is_taken(session->engine)
         || buf_len(&session->inbox) > 0)
         return false;
+    if (session->tls != NULL
+        && (tls_plain(session->tls) > 0
+            || buf_len(tls_output(session->tls)) >= ENGINE_OUTPUT_HIGH))
+        return false;
+    if (session_is_shaking(session))
+        return true;
     /* While the host thinks, one piece may wait here. */
     return (session_is_busy(session)
             || engine_wants_input(session->engine))
@@ -85,7 +91,7 @@ kpop_output(struct kpop_session *session, const void **data_out)
     const uint8_t *data = NULL;
     size_t len = 0;
 
-    if (!session->gave_up)
+    if (!session->gave_up || session->alerts)
         len = session_output(session, &data);
     *data_out = data;
     return len;
@@ -155,9 +161,12 @@ static uint64_t
 session_due(const struct kpop_session *session)
 {
     uint64_t login = session_login_ms(session);
-    bool busy = session_is_busy(session) || session->waits_for_tls;
+    bool busy = session_is_busy(session) || session->waits_for_tls
+                || session_is_shaking(session);
     const uint8_t *data;
 
+    if (session->gave_up && session->alerts)
+        return session->active + LINGER_MS;
     if (session->gave_up || engine_is_taken(session->engine))
         return UINT64_MAX;
     if (engine_is_closing(session->engine) && !busy)
@@ -190,6 +199,7 @@ static void
 session_overdue(struct kpop_session *session)
 {
     session_give_up(session, "timeout");
+    session->alerts = false;
     session->running = true;
     if (session->op.stage == OP_KEPT && session->plugin->host.cancel != NULL)
         session->plugin->host.cancel(session->conn, &session->op);
@@ -208,7 +218,8 @@ kpop_tick(struct kpop_session *session, uint64_t now)
     }
     if (session->now < session_due(session))
         return;
-    if (session_is_busy(session) || session->waits_for_tls) {
+    if (session_is_busy(session) || session->waits_for_tls
+        || session_is_shaking(session) || session->alerts) {
         session_overdue(session);
     } else if (engine_is_closing(session->engine)) {
         session_give_up(session, NULL);
@@ -243,12 +254,8 @@ kpop_tls_started(struct kpop_session *session,
     }
     if (status != KPOP_OK)
         return status;
-    free(session->facts);
-    session->facts = copy;
-    session->op.facts = copy;
+    session_take_facts(session, copy);
     session->waits_for_tls = false;
-    session->settings.plaintext_needs_tls = false;
-    engine_set_tls(session->engine, false, true);
     session->running = true;
     status = session_set_mechanisms(session);
     session->running = false;
@@ -264,6 +271,8 @@ void
 kpop_session_stop(struct kpop_session *session, uint64_t now)
 {
     session_enter(session, now);
+    if (session_is_shaking(session))
+        session_give_up(session, "stop");
     engine_stop(session->engine);
     session_run(session);
     session_settle(session);

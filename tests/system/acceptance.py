@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # acceptance.py - the acceptance scenarios A1 to A12 of KPOP, with a real KDC,
-# a real fetchmail and raw clients.  A2 waits for TLS; A7's rows are in
+# a real fetchmail and raw clients.  A2 is in tls.py; A7's rows are in
 # kpop_wire.py, each with its own look at the server afterwards.
 # TIME-LIMIT: 300
 #

@@ -109,8 +109,7 @@ TEST(an_unknown_key_names_the_closest_one)
 {
     check_refused("\nkaytab = /x\n", 2,
                   "unknown key `kaytab'; did you mean keytab?");
-    check_refused("tls_certificate = /x\n", 1,
-                  "unknown key `tls_certificate'");
+    check_refused("metrics = /x\n", 1, "unknown key `metrics'");
 }
 
 TEST(a_key_set_twice_is_refused)
@@ -184,7 +183,8 @@ TEST(services_are_told_in_order)
 {
     struct kpop_service service = { .size = sizeof(service) };
 
-    CHECK_INT(load("listen_pop3 = [::1]:1110 127.0.0.1:0 *:110\n"), KPOP_OK);
+    CHECK_INT(load("listen_pop3 = [::1]:1110 127.0.0.1:0 *:110\n"
+                   "listen_pop3s = *:995\n"), KPOP_OK);
     CHECK_INT(stub.api->ready(stub.plugin, error, sizeof(error)), KPOP_OK);
     CHECK_INT(stub.api->service(stub.plugin, 0, &service), 1);
     CHECK_STR(service.name, "pop3");
@@ -196,7 +196,10 @@ TEST(services_are_told_in_order)
     CHECK_INT(service.port, 0);
     CHECK_INT(stub.api->service(stub.plugin, 2, &service), 1);
     CHECK_STR(service.address, "*");
-    CHECK_INT(stub.api->service(stub.plugin, 3, &service), 0);
+    CHECK_INT(stub.api->service(stub.plugin, 3, &service), 1);
+    CHECK_STR(service.name, "pop3s");
+    CHECK_INT(service.implicit_tls, 1);
+    CHECK_INT(stub.api->service(stub.plugin, 4, &service), 0);
     stub_end(&stub);
 }
 

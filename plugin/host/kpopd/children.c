@@ -168,7 +168,7 @@ connect_child(const struct child *child)
 static _Noreturn void
 run_child(const struct child *child, int control, pid_t parent)
 {
-    const struct setup *setup = child->generation->setup;
+    struct setup *setup = child->generation->setup;
     const bool is_worker = child->kind == CHILD_WORKER;
     const struct worker_shared shared = { child->generation->marks,
                                           child->generation->count,
@@ -178,8 +178,10 @@ run_child(const struct child *child, int control, pid_t parent)
 
     /* One arena: what store threads allocate the loop frees. */
     (void)mallopt(M_ARENA_MAX, 1);
-    if (!is_worker)
+    if (!is_worker) {
         process_ignore(SIGTERM); /* it ends when the workers have */
+        setup_drop_sessions(setup);
+    }
     if (process_become(is_worker ? &setup->settings.run_as
                                  : &setup->settings.auth_user,
                        error, sizeof(error))

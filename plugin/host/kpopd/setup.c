@@ -65,6 +65,26 @@ prepare_layers(struct setup *setup, char *error, size_t error_size)
                     error_size);
 }
 
+/* Auth processes speak with no client, so they get no key of TLS.  pop3s is
+ * served inside TLS or not at all: our workers have no other one. */
+static int32_t
+part_tls(struct setup *setup, char *error, size_t error_size)
+{
+    static const char *const keys[] = { "tls_certificate", "tls_key",
+                                        "tls_client_ca" };
+    const struct kpop_api *api = setup->api;
+    int32_t rc = KPOP_OK;
+    size_t i;
+
+    if (api->get(setup->sessions, "tls_certificate")[0] == '\0'
+        && api->get(setup->sessions, "listen_pop3s")[0] != '\0')
+        return api->blame(setup->sessions, "tls_certificate",
+                          "is needed for listen_pop3s", error, error_size);
+    for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && rc == KPOP_OK; i++)
+        rc = api->set(setup->logins, keys[i], "", error, error_size);
+    return rc;
+}
+
 static int32_t
 read_settings(struct setup *setup, char *error, size_t error_size)
 {
@@ -99,6 +119,8 @@ setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
     if (rc == KPOP_OK)
         rc = prepare_layers(setup, error, error_size);
     if (rc == KPOP_OK)
+        rc = part_tls(setup, error, error_size);
+    if (rc == KPOP_OK)
         rc = setup->api->ready(setup->sessions, error, error_size);
     if (rc == KPOP_OK)
         rc = read_settings(setup, error, error_size);
@@ -120,6 +142,13 @@ setup_free(struct setup *setup)
         setup->api->free(setup->logins);
     kpopd_settings_free(&setup->settings);
     free(setup);
+}
+
+void
+setup_drop_sessions(struct setup *setup)
+{
+    setup->api->free(setup->sessions);
+    setup->sessions = NULL;
 }
 
 static int

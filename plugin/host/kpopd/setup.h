@@ -38,5 +38,7 @@ struct setup *setup_load(kpop_plugin_entry_fn entry, const char *path,
  */
 int setup_check(struct setup *setup, char *error, size_t error_size);
 void setup_free(struct setup *setup);
+/* In a process that serves no sessions: the key of TLS is wiped with them. */
+void setup_drop_sessions(struct setup *setup);
 
 #endif

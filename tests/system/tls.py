@@ -1,0 +1,589 @@
+#!/usr/bin/env python3
+# tls.py - STLS and POP3S on the wire and by real programs: what is allowed,
+# what is forgotten, what ends a session, and that nothing is lost or done when
+# it does.
+# TIME-LIMIT: 300
+#
+# SPDX-License-Identifier: MIT
+import os
+import re
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import time
+
+from harness import net, tap
+
+net.enter()
+
+from harness import tls  # noqa: E402 (inside the network)
+from harness.clients import Fetchmail  # noqa: E402
+from harness.maildir import Maildir  # noqa: E402
+from harness.realm import ApReq, Realm  # noqa: E402
+from harness.server import Kpopd, memory, passwords, secrets  # noqa: E402
+from harness.wire import Kpop, Line, Pop3  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-tls-")
+realm = None
+kpopd = None
+authority = None
+trusting = None
+counter = 0
+
+LOGIN_TIMEOUT = 3
+
+
+@tap.helper
+def before():
+    global realm, kpopd, authority, trusting
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    realm = Realm(os.path.join(scratch.name, "realm"))
+    authority = tls.Authority(os.path.join(scratch.name, "ca"))
+    trusting = tls.context(authority.path)
+    authority.sign("server", net.host(), "IP:127.0.0.1")
+    authority.sign("other", "other.example.org")
+    kpopd = server("kpopd", listen_kpop=f"{net.address()}:1109")
+    for user in ("alice", "bob"):
+        Maildir(kpopd, user)
+
+
+@tap.helper
+def after():
+    if kpopd:
+        kpopd.stop()
+    if realm:
+        realm.stop()
+    scratch.cleanup()
+
+
+def path(name):
+    return os.path.join(authority.directory, name)
+
+
+def server(name, **keys):
+    directory = os.path.join(scratch.name, name)
+    settings = {
+        "listen_pop3": f"{net.address()}:0",
+        "listen_pop3s": f"{net.address()}:0",
+        "tls_certificate": f"{path('server.pem')} {path('other.pem')}",
+        "tls_key": f"{path('server.key')} {path('other.key')}",
+        "passwords": "file:" + passwords(directory, "alice", "bob"),
+        "secrets": "file:" + secrets(directory, "alice", "bob"),
+    }
+    settings.update(keys)
+    return Kpopd(directory, realm, **settings)
+
+
+def box(user="alice", count=2):
+    return Maildir(kpopd, user).empty().fill(count)
+
+
+def stls(client, context=None):
+    client.ok("STLS")
+    tap.equal(client.buffer, b"", "octets behind the answer to STLS")
+    return tls.secure(client, context or trusting)
+
+
+def login(client, user="alice"):
+    def attempt():
+        client.ok(f"USER {user}")
+        answer = client.command(f"PASS {user}-password")
+        tap.true(answer.startswith(("+OK", "-ERR [IN-USE]")), answer)
+        return answer.startswith("+OK")
+    tap.await_(attempt, "the maildrop is free")
+
+
+def serves():
+    with tls.Pop3s(kpopd, trusting) as client:
+        client.ok("QUIT")
+
+
+# ---- STLS ----
+
+def r25_1_stls_starts_tls():
+    box()
+    with Pop3(kpopd) as client:
+        tap.contains(client.multi("CAPA"), "STLS", "CAPA in the clear")
+        stls(client)
+        tap.contains(client.multi("CAPA"), "USER", "CAPA inside TLS")
+        login(client)
+        tap.true(client.ok("STAT").startswith("+OK 2 "), "messages")
+        client.ok("QUIT")
+        tap.equal(client.rest(), b"", "octets behind the last answer")
+
+
+def r25_3_stls_twice_is_refused():
+    with Pop3(kpopd) as client:
+        stls(client)
+        client.err("STLS")
+    with tls.Pop3s(kpopd, trusting) as client:
+        client.err("STLS")
+
+
+def r25_4_stls_is_not_listed_under_tls():
+    with tls.Pop3s(kpopd, trusting) as client:
+        tap.lacks(client.multi("CAPA"), "STLS", "CAPA")
+    with Pop3(kpopd) as client:
+        stls(client)
+        tap.lacks(client.multi("CAPA"), "STLS", "CAPA")
+
+
+def r25_5_octets_behind_stls_are_never_commands():
+    """CVE-2011-0411: they end the session, TLS or not."""
+    mark = kpopd.mark()
+    with Pop3(kpopd) as client:
+        client.send(b"STLS\r\nUSER alice\r\nNOOP\r\n")
+        tap.true(b"now PASS" not in client.rest(), "USER was not taken")
+    kpopd.await_log(r"session\.end .*reason=input-before-tls", mark)
+    with Pop3(kpopd) as client:
+        hello = tls.Memory(trusting).hello()
+        client.send(b"STLS\r\n" + hello)
+        tap.lacks(client.rest(), b"\x16\x03", "no handshake either")
+
+
+def r25_6_nothing_is_remembered():
+    box()
+    with Pop3(kpopd) as client:
+        client.err("USER alice", "-ERR [AUTH]")
+        stls(client)
+        client.err("PASS alice-password")
+        login(client)
+
+
+def r25_7_greeting_is_not_repeated():
+    with Pop3(kpopd) as client:
+        stls(client)
+        client.send(b"QUIT\r\n")
+        tap.equal(client.rest(), b"+OK bye\r\n", "all that came inside TLS")
+
+
+def r25_8_failed_handshake_closes():
+    mark = kpopd.mark()
+    with Pop3(kpopd) as client:
+        client.ok("STLS")
+        client.send(b"USER alice\r\nPASS alice-password\r\n")
+        tap.equal(client.rest()[:2], b"\x15\x03", "an alert and the end")
+    kpopd.await_log(r"tls\.fail .*during=handshake", mark)
+
+
+def r25_10_required_tls_comes_first():
+    with server("required", tls="required", mechanisms="GSSAPI PLAIN USER "
+                "APOP CRAM-MD5", listen_pop3s=None) as other:
+        Maildir(other, "alice").fill(1)
+        with Pop3(other) as client:
+            capa = client.multi("CAPA")
+            tap.contains(capa, "STLS")
+            tap.equal([c for c in capa if c.startswith(("USER", "SASL"))],
+                      [], "ways to log in")
+            for text in ("USER alice", "PASS x", "AUTH", "AUTH CRAM-MD5",
+                         "AUTH GSSAPI", "APOP alice " + 32 * "0"):
+                client.err(text, "-ERR [AUTH] TLS required")
+            stls(client)
+            login(client)
+        with ApReq(realm, ccache=realm.ccache("alice")) as request, \
+                Kpop(other) as client:
+            client.handshake(request.octets)
+            client.err("USER alice", "-ERR [AUTH] TLS required")
+
+
+def r50_13_passwords_need_tls():
+    with Pop3(kpopd) as client:
+        capa = client.multi("CAPA")
+        tap.equal([c for c in capa if c == "USER"
+                   or "PLAIN" in c.split()], [], "before TLS")
+        client.err("AUTH PLAIN AGFsaWNlAHg=", "-ERR [AUTH]")
+        stls(client)
+        capa = client.multi("CAPA")
+        tap.contains(capa, "USER")
+        tap.true(any("PLAIN" in c.split() for c in capa), f"{capa}")
+
+
+def r50_12_plain_inside_tls():
+    box()
+    plain = "AUTH PLAIN AGFsaWNlAGFsaWNlLXBhc3N3b3Jk"
+    with tls.Pop3s(kpopd, trusting) as client:
+        client.ok(plain)
+        client.ok("QUIT")
+
+
+def stls_without_certificate_tells_fetchmail_users():
+    with server("bare", tls_certificate=None, tls_key=None,
+                listen_pop3s=None) as other:
+        with Pop3(other) as client:
+            tap.lacks(client.multi("CAPA"), "STLS")
+            tap.contains(client.err("STLS"), 'sslproto ""')
+
+
+# ---- KPOP ----
+
+def kpop_ticket_survives_stls():
+    box()
+    with ApReq(realm, ccache=realm.ccache("alice")) as request, \
+            Kpop(kpopd) as client:
+        client.handshake(request.octets)
+        tap.contains(client.multi("CAPA"), "STLS")
+        client.ok("USER bob")
+        stls(client)
+        client.err("PASS x")
+        tap.true(client.login("alice").startswith("+OK"), "login")
+        client.ok("STAT")
+
+
+def kpop_stls_can_be_off():
+    with server("kpop-off", kpop_stls="no", tls="required",
+                listen_pop3s=None) as other:
+        Maildir(other, "alice").fill(1)
+        with ApReq(realm, ccache=realm.ccache("alice")) as request, \
+                Kpop(other) as client:
+            client.handshake(request.octets)
+            tap.lacks(client.multi("CAPA"), "STLS")
+            client.err("STLS")
+            tap.true(client.login("alice").startswith("+OK"), "login")
+
+
+# ---- the wrong port ----
+
+def r25_9_plain_text_on_the_tls_port_gets_an_alert():
+    mark = kpopd.mark()
+    with Line(kpopd.ports["pop3s"]) as client:
+        client.send(b"USER alice\r\n")
+        tap.equal(client.rest(), b"\x15\x03\x01\x00\x02\x02\x0a", "alert")
+    kpopd.await_log(r"tls\.fail .*service=pop3s .*not TLS", mark)
+
+
+def r25_9_client_hello_on_the_plain_port_gets_a_sentence():
+    mark = kpopd.mark()
+    with Pop3(kpopd) as client:
+        client.send(tls.Memory(trusting).hello())
+        tap.contains(client.rest(), b"-ERR this port speaks POP3 in the clear")
+    kpopd.await_log(r"session\.end .*reason=tls-on-clear-port", mark)
+
+
+# ---- what is spoken ----
+
+def r25_12_only_tls_1_2_and_1_3():
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        made = tls.context(authority.path, minimum_version=version,
+                           maximum_version=version)
+        with tls.Pop3s(kpopd, made) as client:
+            tap.equal(client.socket.version(),
+                      version.name.replace("_", "."), "version")
+    for version in (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1):
+        made = tls.context(authority.path)
+        made.set_ciphers("ALL:@SECLEVEL=0")
+        made.minimum_version = version
+        made.maximum_version = version
+        _refused(made, version.name)
+
+
+def _refused(made, what):
+    try:
+        tls.Pop3s(kpopd, made).close()
+    except ssl.SSLError:
+        return
+    raise tap.Failure(f"{what} was spoken")
+
+
+def r25_12_weak_ciphers_are_refused():
+    for name in ("AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA",
+                 "ECDHE-ECDSA-AES128-SHA256"):
+        made = tls.context(authority.path,
+                           maximum_version=ssl.TLSVersion.TLSv1_2)
+        made.set_ciphers(name + ":@SECLEVEL=0")
+        _refused(made, name)
+
+
+def r25_12_server_name_chooses_the_certificate():
+    for name, want in ((net.host(), "server"), ("other.example.org", "other"),
+                       ("elsewhere.example.org", "server"), (None, "server")):
+        with tls.Pop3s(kpopd, trusting, name) as client:
+            subject = dict(pair for part in client.socket.getpeercert()
+                           ["subject"] for pair in part)
+            tap.equal(subject["commonName"], want, f"for {name}")
+
+
+def alpn_is_pop3_or_nothing():
+    for offer, want in ((["pop3"], "pop3"), (["http/1.1", "pop3"], "pop3"),
+                        (["http/1.1"], None)):
+        made = tls.context(authority.path)
+        made.set_alpn_protocols(offer)
+        with tls.Pop3s(kpopd, made) as client:
+            tap.equal(client.socket.selected_alpn_protocol(), want,
+                      f"for {offer}")
+
+
+def r25_13_version_cipher_and_name_are_logged():
+    mark = kpopd.mark()
+    with tls.Pop3s(kpopd, trusting, "other.example.org") as client:
+        client.ok("QUIT")
+    kpopd.await_log(r"tls\.start .*service=pop3s version=TLSv1\.3 "
+                    r"cipher=TLS_\S+ server_name=other\.example\.org "
+                    r"resumed=no", mark)
+
+
+# ---- attacks and accidents ----
+
+def hello_of_16_kib_in_single_octets():
+    """Padding that no client would send, in one-octet segments."""
+    name = struct.pack(">HH", 0xfafa, 15000) + bytes(15000)  # RFC 8701
+    with Line(kpopd.ports["pop3s"], seconds=30) as client:
+        hello = tls.Memory(trusting).hello()
+        body = hello[9:]  # behind the heads of record and message
+        at = 34 + 1 + body[34]
+        at += 2 + struct.unpack(">H", body[at:at + 2])[0]
+        at += 1 + body[at]
+        extensions = name + body[at + 2:]
+        body = body[:at] + struct.pack(">H", len(extensions)) + extensions
+        message = b"\x01" + len(body).to_bytes(3, "big") + body
+        client.send(b"\x16\x03\x01" + struct.pack(">H", len(message))
+                    + message, one_by_one=True)
+        tap.equal(client.read(3)[:1], b"\x16", "the server's hello")
+    serves()
+
+
+def handshake_in_single_octets():
+    with Line(kpopd.ports["pop3s"]) as client:
+        carried = tls.Memory(trusting).shake(client, 1)
+        tap.contains(carried.answer(client), "+OK")
+        for octet in carried.record(b"QUIT\r\n"):
+            client.send(bytes([octet]))
+        tap.contains(carried.answer(client), "+OK")
+
+
+def handshake_that_stalls_meets_the_login_deadline():
+    with server("slow", login_timeout=LOGIN_TIMEOUT) as other:
+        hello = tls.Memory(trusting).hello()
+        begun = time.monotonic()
+        stalled = [Line(other.ports["pop3s"]) for _ in range(4)]
+        stalled[1].send(hello[:7])
+        stalled[2].send(hello)
+        stalled[3].close()
+        stalled[3] = Pop3(other)
+        stalled[3].ok("STLS")
+        for client in stalled:
+            client.rest()
+            client.close()
+        took = time.monotonic() - begun
+        tap.true(LOGIN_TIMEOUT - 1 < took < (LOGIN_TIMEOUT + 4) * tap.SLOW,
+                 f"ended after {took} s")
+
+
+def garbage_in_the_session_ends_it_and_deletes_nothing():
+    maildir = box()
+    before_ = maildir.names()
+    mark = kpopd.mark()
+    with Line(kpopd.ports["pop3s"]) as client:
+        carried = tls.Memory(trusting).shake(client)
+        carried.answer(client)
+        client.send(carried.record(b"USER alice\r\nPASS alice-password\r\n"
+                                   b"DELE 1\r\n"))
+        for _ in range(3):
+            tap.contains(carried.answer(client), "+OK")
+        quit_ = bytearray(carried.record(b"QUIT\r\n"))
+        quit_[-1] ^= 1
+        client.send(bytes(quit_))
+        client.rest()
+    kpopd.await_log(r"tls\.fail .*during=session", mark)
+    tap.equal(maildir.names(), before_, "messages")
+
+
+def renegotiation_is_refused():
+    """TLS 1.2 by openssl: R asks for it."""
+    done = subprocess.run(
+        ["openssl", "s_client", "-connect",
+         f"{net.address()}:{kpopd.ports['pop3s']}", "-tls1_2"],
+        input=b"R\n", stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        timeout=20 * tap.SLOW, check=False)
+    text = done.stdout.decode("utf-8", "backslashreplace")
+    tap.contains(text, "RENEGOTIATING")
+    tap.contains(text, "no renegotiation")
+
+
+def r25_15_truncation_without_quit_deletes_nothing():
+    maildir = box()
+    before_ = maildir.names()
+    mark = kpopd.mark()
+    client = tls.Pop3s(kpopd, trusting)
+    login(client)
+    client.ok("DELE 1")
+    socket.socket.close(client.socket)
+    kpopd.await_log(r"session\.end .*reason=(eof|hangup)", mark)
+    tap.equal(maildir.names(), before_, "messages")
+
+
+def r25_15_quit_then_truncation_commits():
+    maildir = box()
+    with Line(kpopd.ports["pop3s"]) as client:
+        carried = tls.Memory(trusting).shake(client)
+        carried.answer(client)
+        client.send(carried.record(b"USER alice\r\nPASS alice-password\r\n"
+                                   b"DELE 1\r\nDELE 2\r\nQUIT\r\n"))
+    tap.await_(lambda: maildir.names() == [], "both messages are deleted")
+
+
+def end_of_a_session_is_said_by_close_notify():
+    with tls.Pop3s(kpopd, trusting) as client:
+        client.socket.suppress_ragged_eofs = False
+        client.ok("QUIT")
+        tap.equal(client.rest(), b"", "the end in good order")
+
+
+def large_message_arrives_whole():
+    body = "x" * 70 + "\n"
+    maildir = Maildir(kpopd, "alice").empty()
+    maildir.deliver("S: big\n\n" + body * 40000)
+    with tls.Pop3s(kpopd, trusting) as client:
+        login(client)
+        lines = client.multi("RETR 1")
+        tap.equal(len(lines), 40002, "lines")
+        client.ok("QUIT")
+
+
+# ---- tickets and reload ----
+
+def every_ticket_resumes_whatever_worker_it_meets():
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        made = tls.context(authority.path, maximum_version=version)
+        session = None
+        for i in range(20):
+            with tls.Pop3s(kpopd, made, session=session) as client:
+                if session is not None:
+                    tap.true(client.socket.session_reused,
+                             f"connection {i} resumes by {version.name}")
+                client.ok("QUIT")
+                session = client.socket.session
+        if version == ssl.TLSVersion.TLSv1_3:
+            _resumes_after_a_reload(made, session)
+
+
+def _resumes_after_a_reload(made, session):
+    mark = kpopd.mark()
+    kpopd.reload()
+    kpopd.await_log(r"event=process\.ready", mark)
+    with tls.Pop3s(kpopd, made, session=session) as client:
+        tap.true(client.socket.session_reused, "resumes after a reload")
+
+
+# ---- real programs ----
+
+def fetchmail(port, **more):
+    global counter
+    counter += 1
+    directory = os.path.join(scratch.name, f"client{counter}")
+    client = Fetchmail(directory, port, **more)
+    rc = os.path.join(directory, "rc")
+    with open(rc, encoding="ascii") as file:
+        text = file.read()
+    text = text.replace("sslproto '' no sslcertck",
+                        f"sslcertfile {authority.path}")
+    with open(rc, "w", encoding="ascii") as file:
+        file.write(text)
+    return client
+
+
+def a2_fetchmail_by_kpop_and_stls():
+    """Its defaults with a certificate it trusts."""
+    box()
+    mark = kpopd.mark()
+    client = fetchmail(1109)
+    tap.equal(client.run(realm, realm.ccache("alice")), 0, client.output)
+    tap.equal(len(client.got()), 2, "messages")
+    kpopd.await_log(r"tls\.start .*service=kpop version=TLSv1\.3", mark)
+
+
+def fetchmail_by_stls_and_by_pop3s():
+    for port, more, service in (
+            (kpopd.ports["pop3"], "", "pop3"),
+            (kpopd.ports["pop3s"], "ssl", "pop3s")):
+        box()
+        mark = kpopd.mark()
+        client = fetchmail(port, protocol="pop3", auth="password",
+                           password="alice-password", more=more)
+        tap.equal(client.run(realm), 0, client.output)
+        tap.equal(len(client.got()), 2, "messages")
+        kpopd.await_log(rf"tls\.start .*service={service} ", mark)
+
+
+def fetchmail_that_does_not_trust_us_fetches_nothing():
+    maildir = box()
+    client = Fetchmail(os.path.join(scratch.name, "distrust"),
+                       kpopd.ports["pop3s"], "pop3", auth="password",
+                       password="alice-password",
+                       more="ssl sslcertck sslproto auto")
+    tap.true(client.run(realm) != 0, client.output)
+    tap.equal(len(maildir.names()), 2, "messages left")
+    serves()
+
+
+def curl_by_stls_and_by_pop3s():
+    if not shutil.which("curl"):
+        raise tap.Skip("curl is not installed")
+    for url, more in ((f"pop3://{net.host()}:{kpopd.ports['pop3']}/1",
+                       ["--ssl-reqd"]),
+                      (f"pop3s://{net.host()}:{kpopd.ports['pop3s']}/1", [])):
+        box()
+        done = subprocess.run(
+            ["curl", "-q", "-s", "-S", "--cacert", authority.path, *more,
+             "-u", "alice:alice-password", url], check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=30 * tap.SLOW)
+        tap.equal(done.returncode, 0, f"curl {url}: {done.stdout!r}")
+        tap.contains(done.stdout, b"This is message 1.")
+
+
+def mpop_by_stls_and_by_pop3s():
+    if not shutil.which("mpop"):
+        raise tap.Skip("mpop is not installed")
+    for service, starttls in (("pop3", "on"), ("pop3s", "off")):
+        box()
+        home = os.path.join(scratch.name, "mpop-" + service)
+        for name in ("new", "cur", "tmp"):
+            os.makedirs(os.path.join(home, "box", name))
+        done = subprocess.run(
+            ["mpop", f"--host={net.host()}", f"--port={kpopd.ports[service]}",
+             "--tls=on", f"--tls-starttls={starttls}",
+             f"--tls-trust-file={authority.path}", "--auth=user",
+             "--user=alice", "--passwordeval=echo alice-password",
+             f"--uidls-file={home}/uidls", f"--delivery=maildir,{home}/box"],
+            check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=dict(os.environ, HOME=home), timeout=30 * tap.SLOW)
+        tap.equal(done.returncode, 0, f"mpop {service}: {done.stdout!r}")
+        tap.equal(len(os.listdir(os.path.join(home, "box", "new"))), 2,
+                  "messages")
+
+
+# ---- memory ----
+
+def idle_session_costs_under_40_kib_more():
+    """Proportional memory of the workers, for 200 sessions of each kind."""
+    if not tap.PLAIN:
+        raise tap.Skip("a checker's memory says nothing")
+    many = 200
+    with server("memory", workers=1, max_unauthenticated=1000) as other:
+        worker, = other.children("worker")
+        def cost(make):
+            first = [make() for _ in range(20)]
+            start = memory(worker)
+            clients = [make() for _ in range(many)]
+            each = (memory(worker) - start) / many
+            for client in first + clients:
+                client.close()
+            return each
+        clear = cost(lambda: Pop3(other))
+        secret = cost(lambda: tls.Pop3s(other, trusting))
+        tap.show(f"PSS of an idle session: {clear / 1024:.1f} KiB in the "
+                 f"clear, {secret / 1024:.1f} KiB inside TLS")
+        tap.true(secret - clear <= 40 * 1024, f"{secret - clear} octets")
+
+
+def log_has_no_errors():
+    bad = re.findall(r"level=error.*", kpopd.log())
+    tap.equal(bad, [], "errors in the log")
+
+
+if __name__ == "__main__":
+    tap.main(globals(), before, after)
