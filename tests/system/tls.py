@@ -468,6 +468,68 @@ def _resumes_after_a_reload(made, session):
         tap.true(client.socket.session_reused, "resumes after a reload")
 
 
+def _serial(other):
+    with tls.Pop3s(other, trusting) as client:
+        client.ok("QUIT")
+        return client.socket.getpeercert()["serialNumber"]
+
+
+def _replace(pair, files, directory):
+    """As an ACME client does: written beside it, then renamed."""
+    for source, name in zip(pair, files):
+        new = os.path.join(directory, name + ".new")
+        shutil.copy(source, new)
+        os.chmod(new, 0o600)
+        os.rename(new, os.path.join(directory, name))
+
+
+def r25_12_changed_certificate_is_taken_and_a_broken_one_is_not():
+    directory = os.path.join(scratch.name, "changing")
+    os.makedirs(directory)
+    files = ("now.pem", "now.key")
+    _replace((path("server.pem"), path("server.key")), files, directory)
+    with server("reload", tls_certificate=os.path.join(directory, files[0]),
+                tls_key=os.path.join(directory, files[1])) as other:
+        Maildir(other, "alice").fill(1)
+        old = _serial(other)
+        with tls.Pop3s(other, trusting) as running:
+            login(running)
+            mark = other.mark()
+            _replace(authority.sign("new", net.host()), files, directory)
+            other.await_log(r"event=config\.certificates", mark)
+            other.await_log(r"event=process\.ready", mark)
+            new = _serial(other)
+            tap.true(new != old, "the new certificate is served")
+            running.ok("NOOP")
+            running.ok("QUIT")
+        _is_kept(other, directory, new)
+
+
+def _is_kept(other, directory, serial):
+    """Whatever is wrong with the files, the certificate is served on."""
+    right = (path("new.pem"), path("new.key"))
+    for pair, why in (((path("new.pem"), path("other.key")),
+                       "is not the key of the certificate"),
+                      ((path("other.ext"), path("new.key")), "no start line"),
+                      ((path("new.pem"), path("other.ext")), "tls_key")):
+        mark = other.mark()
+        _replace(pair, ("now.pem", "now.key"), directory)
+        other.await_log(r"event=config\.refused .*" + why, mark)
+        tap.equal(_serial(other), serial, "served after: " + why)
+        _replace(right, ("now.pem", "now.key"), directory)
+        other.await_log(r"event=process\.ready", mark)
+
+
+def key_that_others_may_read_is_warned_of():
+    directory = os.path.join(scratch.name, "open")
+    os.makedirs(directory)
+    shutil.copy(path("server.key"), os.path.join(directory, "key"))
+    os.chmod(os.path.join(directory, "key"), 0o644)
+    with server("careless", tls_certificate=path("server.pem"),
+                tls_key=os.path.join(directory, "key")) as other:
+        other.await_log(r"event=config\.tls level=warning .*others may read")
+
+
 # ---- real programs ----
 
 def fetchmail(port, **more):

@@ -389,6 +389,8 @@ master_loop(struct master *master)
             source->ready(source, events[i].events);
         }
         on_signal(&master->signal_source, 0);
+        if (master->current != NULL)
+            master_watch_certificates(master, process_now());
     }
 }
 

@@ -46,6 +46,7 @@ take_generation(struct master *master, struct generation *generation,
     if (master->current != NULL)
         master->current->draining = true;
     master->current = generation;
+    certwatch_begin(&master->certificates, generation->setup->tls_print);
     log_set(s->use_syslog, s->log_level);
     listen_log(listeners);
 }
@@ -121,4 +122,19 @@ master_reload(struct master *master)
     log_event(KPOP_LOG_ERROR, "config.refused",
               "error=%s text=\"the old configuration stays\"",
               log_quote(error, quoted, sizeof(quoted)));
+}
+
+void
+master_watch_certificates(struct master *master, uint64_t now)
+{
+    const struct setup *setup = master->current->setup;
+
+    if (master->stopping
+        || !certwatch_look(&master->certificates,
+                           certwatch_print(setup->tls_files), now))
+        return;
+    log_event(KPOP_LOG_INFO, "config.certificates",
+              "text=\"files of TLS have changed, the configuration is read "
+              "again\"");
+    master_reload(master);
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "plugin/host/kpopd/certwatch.h"
 #include "plugin/host/kpopd/children.h"
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
@@ -40,6 +41,7 @@ struct master {
     struct throttle *throttle; /* of all generations, so that a reload
                                 * forgives nobody */
     struct generation *current; /* newest first */
+    struct certwatch certificates; /* of the current one */
     uint64_t last_id;
     bool stopping;
     uint64_t kill_at;
@@ -52,6 +54,8 @@ struct master {
 int master_configure(struct master *master, char *error, size_t error_size);
 /* The same for SIGHUP; logs. */
 void master_reload(struct master *master);
+/* The same when the files of TLS have changed. */
+void master_watch_certificates(struct master *master, uint64_t now);
 
 /* master_accept.c */
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth.h"
+#include "plugin/host/kpopd/certwatch.h"
 #include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
@@ -80,6 +81,14 @@ part_tls(struct setup *setup, char *error, size_t error_size)
         && api->get(setup->sessions, "listen_pop3s")[0] != '\0')
         return api->blame(setup->sessions, "tls_certificate",
                           "is needed for listen_pop3s", error, error_size);
+    if (asprintf(&setup->tls_files, "%s %s %s",
+                 api->get(setup->sessions, keys[0]),
+                 api->get(setup->sessions, keys[1]),
+                 api->get(setup->sessions, keys[2])) < 0) {
+        setup->tls_files = NULL;
+        return KPOP_NO_MEMORY;
+    }
+    setup->tls_print = certwatch_print(setup->tls_files);
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && rc == KPOP_OK; i++)
         rc = api->set(setup->logins, keys[i], "", error, error_size);
     return rc;
@@ -141,6 +150,7 @@ setup_free(struct setup *setup)
     if (setup->logins != NULL)
         setup->api->free(setup->logins);
     kpopd_settings_free(&setup->settings);
+    free(setup->tls_files);
     free(setup);
 }
 

@@ -23,6 +23,8 @@ struct setup {
     struct kpop_plugin *logins;   /* loaded; for auth processes */
     struct settings settings;
     bool gssapi_works;            /* setup_check() found keys for it */
+    char *tls_files;              /* by blanks; "" = no TLS */
+    uint64_t tls_print;           /* certwatch_print() before they were read */
 };
 
 enum { SETUP_ERROR_MAX = 1024 };
