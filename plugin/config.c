@@ -256,6 +256,19 @@ config_new(const struct kpop_plugin *plugin, struct config **config_out,
     return STATUS_OK;
 }
 
+/* What only TLS can give: a name of the channel, or of the client. */
+static bool
+channel_has(const struct kpop_facts *facts, const char *mechanism)
+{
+    size_t len = strlen(mechanism);
+
+    if (strcmp(mechanism, "EXTERNAL") == 0)
+        return facts->client_certificate_size > 0;
+    if (len > 5 && strcmp(mechanism + len - 5, "-PLUS") == 0)
+        return facts->binding_size > 0 || facts->end_point_size > 0;
+    return true;
+}
+
 bool
 config_allows(const struct config *config, const char *mechanism,
               const struct kpop_facts *facts)
@@ -264,7 +277,8 @@ config_allows(const struct config *config, const char *mechanism,
     bool clear = strcmp(mechanism, "USER") == 0
                  || strcmp(mechanism, "PLAIN") == 0;
 
-    if (!text_has_word(config->mechanisms, mechanism))
+    if (!text_has_word(config->mechanisms, mechanism)
+        || !channel_has(facts, mechanism))
         return false;
     if (!clear || strcmp(config->plaintext, "always") == 0)
         return true;

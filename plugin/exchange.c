@@ -349,6 +349,25 @@ exchange_answered(void *arg)
 
 /* ---- the ABI ---- */
 
+/* What TLS knows. */
+static void
+fill_channel(struct kpop_exchange *exchange)
+{
+    const struct kpop_facts *facts = exchange->facts;
+    struct mech_peer *peer = &exchange->peer;
+
+    peer->bindings[0].type = facts->binding_type;
+    peer->bindings[0].data = facts->binding;
+    peer->bindings[0].size = facts->binding_size;
+    peer->bindings[1].type = "tls-server-end-point";
+    peer->bindings[1].data = facts->end_point;
+    peer->bindings[1].size = facts->end_point_size;
+    peer->plus = mechanism_has_plus(exchange->plugin, exchange->config,
+                                    facts, exchange->mech->name);
+    peer->certificate = facts->client_certificate;
+    peer->certificate_size = facts->client_certificate_size;
+}
+
 static int32_t
 exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
               const char *mechanism)
@@ -368,6 +387,7 @@ exchange_fill(struct kpop_exchange *exchange, const struct kpop_facts *facts,
     exchange->peer.session_id = exchange->facts->session_id;
     exchange->peer.log = mech_log;
     exchange->peer.log_arg = exchange;
+    fill_channel(exchange);
     /* A layer is of use only to who moves the octets. */
     if (exchange->op != &exchange->own)
         exchange->peer.max_ssf = (unsigned)exchange->config->max_ssf;

@@ -28,6 +28,11 @@ const struct mech *mechanism_find(const struct kpop_plugin *plugin,
                                   const struct kpop_facts *facts,
                                   const char *name);
 
+/* NAME-PLUS works here, too. */
+bool mechanism_has_plus(const struct kpop_plugin *plugin,
+                        const struct config *config,
+                        const struct kpop_facts *facts, const char *name);
+
 /* The mechanisms that the host's callbacks, the configuration and the facts
  * let work here, by blanks, into text. */
 void exchange_names(const struct kpop_plugin *plugin,

@@ -62,10 +62,14 @@ facts_measure(struct kpop_facts *full, const char *default_id,
         full->client_certificate_size = 0;
     if (full->binding == NULL)
         full->binding_size = 0;
+    if (full->end_point == NULL)
+        full->end_point_size = 0;
     if (full->client_certificate_size > FACTS_BYTES_MAX
-        || full->binding_size > FACTS_BYTES_MAX || !service_is_known(full))
+        || full->binding_size > FACTS_BYTES_MAX
+        || full->end_point_size > FACTS_BYTES_MAX || !service_is_known(full))
         return KPOP_INVALID;
-    *need_out = need + full->client_certificate_size + full->binding_size;
+    *need_out = need + full->client_certificate_size + full->binding_size
+                + full->end_point_size;
     return KPOP_OK;
 }
 
@@ -111,6 +115,7 @@ facts_copy(const struct kpop_facts *facts, const char *default_id,
     copy->client_certificate =
         place(&at, full.client_certificate, full.client_certificate_size);
     copy->binding = place(&at, full.binding, full.binding_size);
+    copy->end_point = place(&at, full.end_point, full.end_point_size);
     *facts_out = copy;
     return KPOP_OK;
 }

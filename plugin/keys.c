@@ -47,7 +47,7 @@ const struct config_key config_keys[] = {
         "Application versions that KPOP clients may name."),
     KEY(KPOP_KEY_LIST, 0, 0, mechanisms, "GSSAPI PLAIN USER",
         "GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-512 "
-        "SCRAM-SHA-1",
+        "SCRAM-SHA-1 SCRAM-SHA-256-PLUS EXTERNAL",
         "Ways to log in on the POP3 listeners, as far as they can work."),
     KEY(KPOP_KEY_CHOICE, 0, 0, plaintext, "tls", "tls always never",
         "When passwords may be sent in the clear: inside TLS, always or "
@@ -64,6 +64,9 @@ const struct config_key config_keys[] = {
         "empty is in the files of the certificates."),
     KEY(KPOP_KEY_PATH, 0, 0, tls_client_ca, "", "",
         "A PEM file of the authorities whose client certificates are taken."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, tls_client_name, "email", "email local cn",
+        "The user's name in a client certificate, for EXTERNAL: the e-mail "
+        "address, what is before its @, or the common name."),
     KEY(KPOP_KEY_NUMBER, 0, 256, max_ssf, "0", "",
         "Strongest SASL security layer in bits; 0 leaves secrecy to TLS."),
     KEY(KPOP_KEY_SECONDS, 1, 3600, login_timeout, "60", "",

@@ -172,6 +172,8 @@ struct kpop_facts {
     const char *binding_type;  /* RFC 5056: "tls-exporter", ... */
     const void *binding;
     size_t binding_size;
+    const void *end_point; /* RFC 5929: tls-server-end-point, a hash of the */
+    size_t end_point_size; /* server's certificate; 0 = unknown */
 };
 
 /* Who somebody proved to be, and as whom they wish to read mail. */

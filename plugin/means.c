@@ -95,6 +95,14 @@ gssapi_works(const struct kpop_plugin *plugin, const struct config *config)
     return false;
 }
 
+static enum mech_name_kind
+name_kind(const char *word)
+{
+    if (strcmp(word, "cn") == 0)
+        return MECH_NAME_CN;
+    return strcmp(word, "local") == 0 ? MECH_NAME_LOCAL : MECH_NAME_EMAIL;
+}
+
 /* The Kerberos side.  Without it KPOP can't be served, but POP3 can. */
 static int
 world_make(const struct kpop_plugin *plugin, struct config *config,
@@ -109,6 +117,7 @@ world_make(const struct kpop_plugin *plugin, struct config *config,
         .principal_map = config->principal_map,
         .allow_weak_enctypes = config->weak_enctypes,
         .check_addresses = config->check_addresses,
+        .client_name = name_kind(config->tls_client_name),
     };
     char why[ERROR_MAX] = "";
     const char *name;

@@ -16,7 +16,7 @@
 #include "sasl/mech.h"
 
 /* What the host must be able to do for it. */
-enum ability { ABLE_TICKETS, ABLE_PASSWORDS, ABLE_SECRETS };
+enum ability { ABLE_TICKETS, ABLE_PASSWORDS, ABLE_SECRETS, ABLE_ALWAYS };
 
 /* For the client, in the order in which it should prefer them: fetchmail
  * takes the first that it knows. */
@@ -28,8 +28,10 @@ static const struct row {
     { "USER", "PLAIN", ABLE_PASSWORDS },
     { "APOP", "APOP", ABLE_SECRETS },
     { "GSSAPI", "GSSAPI", ABLE_TICKETS },
+    { "EXTERNAL", "EXTERNAL", ABLE_ALWAYS },
     { "PLAIN", "PLAIN", ABLE_PASSWORDS },
     { "CRAM-MD5", "CRAM-MD5", ABLE_SECRETS },
+    { "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256-PLUS", ABLE_SECRETS },
     { "SCRAM-SHA-512", "SCRAM-SHA-512", ABLE_SECRETS },
     { "SCRAM-SHA-256", "SCRAM-SHA-256", ABLE_SECRETS },
     { "SCRAM-SHA-1", "SCRAM-SHA-1", ABLE_SECRETS },
@@ -47,6 +49,8 @@ host_is_able(const struct kpop_plugin *plugin, const struct config *config,
         return plugin->host.verify_password != NULL;
     case ABLE_SECRETS:
         return plugin->host.lookup_secret != NULL;
+    case ABLE_ALWAYS:
+        return true;
     case ABLE_TICKETS:
         break;
     }
@@ -74,6 +78,17 @@ mechanism_find(const struct kpop_plugin *plugin, const struct config *config,
             return mech_find(name);
     }
     return NULL;
+}
+
+bool
+mechanism_has_plus(const struct kpop_plugin *plugin,
+                   const struct config *config,
+                   const struct kpop_facts *facts, const char *name)
+{
+    char plus[64];
+
+    (void)snprintf(plus, sizeof(plus), "%s-PLUS", name);
+    return mechanism_find(plugin, config, facts, plus) != NULL;
 }
 
 static void

@@ -23,6 +23,7 @@ enum {
     FLIGHT_MAX = 128 * 1024, /* the longest chain of certificates we send */
     PROBLEM_MAX = 128,
     SUBJECT_MAX = 256,
+    CERTIFICATE_MAX = 16 * 1024, /* of a client */
     HANDSHAKE = 0x16,        /* the first octet of a ClientHello's record */
     FINISHED_MIN = 12
 };
@@ -310,6 +311,10 @@ get_certificate(struct tls *tls, struct tls_facts *facts)
     size = i2d_X509(certificate, &tls->certificate);
     if (size < 0)
         return STATUS_NO_MEMORY;
+    if (size > CERTIFICATE_MAX) {
+        facts->client_problem = "larger than 16 KiB";
+        return STATUS_OK;
+    }
     facts->certificate = tls->certificate;
     facts->certificate_size = (size_t)size;
     return STATUS_OK;

@@ -25,6 +25,13 @@
 typedef void mech_log_fn(void *arg, unsigned level, const char *event,
                          const char *line);
 
+/* Which name of a client certificate is the user's. */
+enum mech_name_kind {
+    MECH_NAME_EMAIL, /* the e-mail address among its other names */
+    MECH_NAME_LOCAL, /* what stands before the @ of it */
+    MECH_NAME_CN     /* the common name of its subject */
+};
+
 /* What mechanisms are told of the configuration; lent for their life. */
 struct sasl_settings {
     const char *hostname;
@@ -35,11 +42,21 @@ struct sasl_settings {
     const char *principal_map; /* path or "" */
     bool allow_weak_enctypes;  /* RC4 and DES service tickets */
     bool check_addresses;      /* addresses inside tickets */
+    enum mech_name_kind client_name;
 };
 
 /* What all mechanisms of a plugin share (contexts of libraries).  Safe for
  * use by several threads. */
 struct sasl_world;
+
+/* A name of the TLS channel that both of its ends know (RFC 5056). */
+struct mech_binding {
+    const char *type;    /* "tls-exporter" */
+    const uint8_t *data;
+    size_t size;         /* 0 = there is none */
+};
+
+enum { MECH_BINDINGS = 2 };
 
 /* One login attempt. */
 struct mech_peer {
@@ -48,6 +65,10 @@ struct mech_peer {
     mech_log_fn *log;
     void *log_arg;
     unsigned max_ssf; /* strongest security layer allowed; 0 = none */
+    struct mech_binding bindings[MECH_BINDINGS];
+    bool plus;        /* the client was offered NAME-PLUS as well */
+    const uint8_t *certificate; /* of the client, DER, verified */
+    size_t certificate_size;    /* 0 = it showed none */
 };
 
 enum mech_need { MECH_PASSWORD, MECH_SECRET, MECH_AUTHORIZE };

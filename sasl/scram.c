@@ -1,7 +1,8 @@
 /*
- * scram.c - SCRAM (RFC 5802, RFC 7677) without channel binding: proof of a
- * shared secret, and proof to the client that the server knows it.  What the
- * client gets before its proof does not depend on whether the user exists.
+ * scram.c - SCRAM (RFC 5802, RFC 7677): proof of a shared secret, and proof to
+ * the client that the server knows it; with -PLUS also that both have the same
+ * TLS channel, with nobody between them.  What the client gets before its
+ * proof does not depend on whether the user exists.
  * Secrets are not kept.  Runs where secrets are readable.
  *
  * SPDX-License-Identifier: MIT
@@ -20,6 +21,8 @@ enum {
     ITERATIONS = 4096, /* RFC 7677 section 4: at least */
     MESSAGE_MAX = 2048,
     NONCE_MAX = 256,
+    BINDING_MAX = 128, /* a hash, or a Finished message */
+    TYPE_MAX = 32,
     SALT_OCTETS = 16
 };
 
@@ -33,11 +36,14 @@ enum stage {
 
 struct scram {
     enum digest_hash hash;
+    bool plus;                     /* this is the -PLUS variant */
+    const struct mech_peer *peer;
+    const struct mech_binding *binding; /* -PLUS: what the client named */
     enum stage stage;
     const char *hostname;
     char user[NAME_OCTETS_MAX + 1];
     char authzid[NAME_OCTETS_MAX + 1];
-    char header[NAME_OCTETS_MAX * 3 + 16]; /* gs2-header as it came */
+    char header[NAME_OCTETS_MAX * 3 + TYPE_MAX + 16]; /* gs2, as it came */
     char nonce[NONCE_MAX + DIGEST_HEX + 1]; /* the client's and ours */
     uint8_t salt[SALT_OCTETS];
     struct buf signed_text; /* AuthMessage, grown as it is spoken */
@@ -52,8 +58,8 @@ struct reader {
 };
 
 static int
-scram_start(enum digest_hash hash, struct sasl_world *world,
-            void **state_out)
+scram_start(enum digest_hash hash, bool plus, struct sasl_world *world,
+            const struct mech_peer *peer, void **state_out)
 {
     struct scram *scram = calloc(1, sizeof(*scram));
 
@@ -61,6 +67,8 @@ scram_start(enum digest_hash hash, struct sasl_world *world,
     if (scram == NULL)
         return STATUS_NO_MEMORY;
     scram->hash = hash;
+    scram->plus = plus;
+    scram->peer = peer;
     scram->hostname = world->settings.hostname;
     buf_init(&scram->signed_text, 3 * MESSAGE_MAX);
     return STATUS_OK;
@@ -118,7 +126,34 @@ read_name(const char *text, size_t len, char name[NAME_OCTETS_MAX + 1])
     return clean_request((const uint8_t *)name, size);
 }
 
-/* "n,," or "y,a=name,"; "p=..." would bind a channel, which -PLUS does. */
+/* "p=TYPE" of a channel that we know by that name, too. */
+static bool
+read_binding(struct scram *scram, const char *part, size_t len)
+{
+    if (len < 3 || memcmp(part, "p=", 2) != 0)
+        return false;
+    for (size_t i = 0; i < MECH_BINDINGS; i++) {
+        const struct mech_binding *binding = &scram->peer->bindings[i];
+
+        if (binding->size > 0 && binding->size <= BINDING_MAX
+            && strlen(binding->type) == len - 2
+            && memcmp(binding->type, part + 2, len - 2) == 0)
+            scram->binding = binding;
+    }
+    return scram->binding != NULL;
+}
+
+/* "y" says: I could bind, but was not offered it.  If it was, then somebody
+ * between us took the offer away (RFC 5802 section 6). */
+static bool
+read_flag(struct scram *scram, const char *part, size_t len)
+{
+    if (scram->plus)
+        return read_binding(scram, part, len);
+    return len == 1 && (*part == 'n' || (*part == 'y' && !scram->peer->plus));
+}
+
+/* "n,,", "y,a=name," or "p=tls-exporter,,". */
 static bool
 read_header(struct scram *scram, struct reader *reader)
 {
@@ -126,7 +161,7 @@ read_header(struct scram *scram, struct reader *reader)
     const char *part;
     size_t len = next_part(reader, &part);
 
-    if (len != 1 || (*part != 'n' && *part != 'y'))
+    if (!read_flag(scram, part, len))
         return false;
     len = next_part(reader, &part);
     if (len > 0
@@ -189,15 +224,19 @@ read_octets(const char *text, size_t len, uint8_t *octets, size_t want)
     return good;
 }
 
-/* "c=" repeats the header, so that nobody took "y" for "p" on the way. */
+/* "c=" repeats the header, so that nobody took "y" for "p" on the way, and
+ * with -PLUS names the channel. */
 static bool
 header_is_same(const struct scram *scram, const char *text, size_t len)
 {
-    uint8_t header[sizeof(scram->header)];
-    size_t want = strlen(scram->header);
+    const struct mech_binding *binding = scram->binding;
+    uint8_t octets[sizeof(scram->header) + BINDING_MAX];
+    size_t head = strlen(scram->header);
+    size_t tail = binding != NULL ? binding->size : 0;
 
-    return read_octets(text, len, header, want)
-           && memcmp(header, scram->header, want) == 0;
+    return read_octets(text, len, octets, head + tail)
+           && memcmp(octets, scram->header, head) == 0
+           && (tail == 0 || memcmp(octets + head, binding->data, tail) == 0);
 }
 
 /* c=header,r=nonce[,extensions],p=proof */
@@ -365,13 +404,12 @@ scram_free(void *state)
 
 /* ---- one mechanism a hash ---- */
 
-#define SCRAM(name_, symbol, hash_)                                        \
+#define SCRAM(name_, symbol, hash_, plus_)                                 \
     static int symbol##_start(struct sasl_world *world,                    \
                               const struct mech_peer *peer,                \
                               void **state_out)                            \
     {                                                                      \
-        (void)peer;                                                        \
-        return scram_start(hash_, world, state_out);                       \
+        return scram_start(hash_, plus_, world, peer, state_out);          \
     }                                                                      \
     const struct mech mech_##symbol = {                                    \
         .name = (name_),                                                   \
@@ -381,6 +419,7 @@ scram_free(void *state)
         .free = scram_free,                                                \
     };
 
-SCRAM("SCRAM-SHA-512", scram_sha_512, DIGEST_SHA512)
-SCRAM("SCRAM-SHA-256", scram_sha_256, DIGEST_SHA256)
-SCRAM("SCRAM-SHA-1", scram_sha_1, DIGEST_SHA1)
+SCRAM("SCRAM-SHA-256-PLUS", scram_sha_256_plus, DIGEST_SHA256, true)
+SCRAM("SCRAM-SHA-512", scram_sha_512, DIGEST_SHA512, false)
+SCRAM("SCRAM-SHA-256", scram_sha_256, DIGEST_SHA256, false)
+SCRAM("SCRAM-SHA-1", scram_sha_1, DIGEST_SHA1, false)

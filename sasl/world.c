@@ -59,6 +59,7 @@ copy_settings(const struct sasl_settings *from, struct sasl_settings *to)
     }
     to->allow_weak_enctypes = from->allow_weak_enctypes;
     to->check_addresses = from->check_addresses;
+    to->client_name = from->client_name;
     return status;
 }
 

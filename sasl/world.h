@@ -44,10 +44,12 @@ bool world_lists(const char *list, const char *word, size_t len);
 
 extern const struct mech mech_kpop;  /* kpop.c */
 extern const struct mech mech_plain; /* plain.c */
+extern const struct mech mech_external; /* external.c */
 extern const struct mech mech_gssapi; /* gssapi.c */
 extern const struct mech mech_cram;  /* cram.c */
 extern const struct mech mech_apop;  /* apop.c */
-extern const struct mech mech_scram_sha_512; /* scram.c */
+extern const struct mech mech_scram_sha_256_plus; /* scram.c */
+extern const struct mech mech_scram_sha_512;
 extern const struct mech mech_scram_sha_256;
 extern const struct mech mech_scram_sha_1;
 

@@ -5,6 +5,9 @@
 # TIME-LIMIT: 300
 #
 # SPDX-License-Identifier: MIT
+import base64
+import ctypes
+import hashlib
 import os
 import re
 import shutil
@@ -19,7 +22,7 @@ from harness import net, tap
 
 net.enter()
 
-from harness import tls  # noqa: E402 (inside the network)
+from harness import sasl, tls  # noqa: E402 (inside the network)
 from harness.clients import Fetchmail  # noqa: E402
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import ApReq, Realm  # noqa: E402
@@ -616,6 +619,171 @@ def mpop_by_stls_and_by_pop3s():
         tap.equal(done.returncode, 0, f"mpop {service}: {done.stdout!r}")
         tap.equal(len(os.listdir(os.path.join(home, "box", "new"))), 2,
                   "messages")
+
+
+# ---- who the channel names ----
+
+# Of gsasl.h.
+GSASL = {"authid": 1, "password": 3, "unique": 18, "exporter": 25}
+
+
+def _gsasl(client, context, values):
+    """SCRAM-SHA-256-PLUS by GNU SASL, the library of mpop and mutt."""
+    session = ctypes.c_void_p()
+    output = ctypes.c_char_p()
+    library = _gsasl.library
+    tap.equal(library.gsasl_client_start(context, b"SCRAM-SHA-256-PLUS",
+                                         ctypes.byref(session)), 0, "start")
+    for name, value in values.items():
+        library.gsasl_property_set(session, GSASL[name], value)
+    answer = client.command("AUTH SCRAM-SHA-256-PLUS")
+    while answer.startswith("+ "):
+        status = library.gsasl_step64(session, answer[2:].encode(),
+                                      ctypes.byref(output))
+        if status not in (0, 1):
+            tap.show(f"gsasl: {status}")
+            answer = client.command("*")
+            break
+        answer = client.command(output.value.decode())
+    library.gsasl_finish(session)
+    return answer
+
+
+def x1_plus_by_gnu_sasl_over_tls_1_2():
+    try:
+        _gsasl.library = ctypes.CDLL("libgsasl.so.18")
+    except OSError:
+        raise tap.Skip("libgsasl is not installed") from None
+    _gsasl.library.gsasl_property_set.argtypes = (
+        ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
+    context = ctypes.c_void_p()
+    tap.equal(_gsasl.library.gsasl_init(ctypes.byref(context)), 0, "init")
+    made = tls.context(authority.path,
+                       maximum_version=ssl.TLSVersion.TLSv1_2)
+    with server("plus", mechanisms="SCRAM-SHA-256-PLUS SCRAM-SHA-256") \
+            as other:
+        Maildir(other, "alice").fill(1)
+        with tls.Pop3s(other, made) as client:
+            tap.contains(client.multi("CAPA"),
+                         "SASL SCRAM-SHA-256-PLUS SCRAM-SHA-256")
+            right = client.socket.get_channel_binding("tls-unique")
+            wrong = bytes([right[0] ^ 1]) + right[1:]
+            values = {"authid": b"alice", "password": b"alice-password"}
+            for octets, start in ((wrong, "-ERR [AUTH]"), (right, "+OK")):
+                values["unique"] = base64.b64encode(octets)
+                answer = _gsasl(client, context, values)
+                tap.true(answer.startswith(start), answer)
+            client.ok("STAT")
+        _wants_no_downgrade(other)
+        with Pop3(other) as client:
+            tap.true(not any("PLUS" in c for c in client.multi("CAPA")),
+                     "PLUS without TLS")
+
+
+def _wants_no_downgrade(other):
+    with tls.Pop3s(other, trusting) as client:
+        tap.equal(client.command("AUTH SCRAM-SHA-256"), "+ ", "challenge")
+        client.err(base64.b64encode(b"y,,n=alice,r=abcdef").decode(),
+                   "-ERR [AUTH]")
+
+
+class Exported:
+    """openssl s_client, which tells what TLS 1.3 exports for RFC 9266."""
+
+    def __init__(self, other):
+        self.process = subprocess.Popen(
+            ["openssl", "s_client", "-connect",
+             f"{net.address()}:{other.ports['pop3s']}", "-tls1_3", "-nocommands",
+             "-crlf", "-keymatexport", "EXPORTER-Channel-Binding",
+             "-keymatexportlen", "32"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        text = self.until(b"kpop ready")
+        self.key = bytes.fromhex(re.search(
+            rb"Keying material: ([0-9A-F]+)", text).group(1).decode())
+
+    def until(self, end):
+        text = b""
+        for line in self.process.stdout:
+            text += line
+            if end in line:
+                return text
+        raise tap.Failure(f"no {end!r} in {text!r}")
+
+    def command(self, line):
+        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.startswith((b"+", b"-ERR")):
+                return line.decode().rstrip("\r\n")
+        raise tap.Failure("the connection ended")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def x1_plus_by_tls_exporter_over_tls_1_3():
+    with server("exporter", mechanisms="SCRAM-SHA-256-PLUS") as other:
+        Maildir(other, "alice").fill(1)
+        for bend, start in ((0, "+OK"), (1, "-ERR [AUTH]")):
+            client = Exported(other)
+            channel = bytes([client.key[0] ^ bend]) + client.key[1:]
+            answer, _ = sasl.run(client, sasl.scram(
+                client, "alice", "alice-password",
+                mechanism="SCRAM-SHA-256-PLUS", flag="p=tls-exporter",
+                channel=channel))
+            client.close()
+            tap.true(answer.startswith(start), answer)
+
+
+def x1_plus_by_end_point():
+    with server("end-point", mechanisms="SCRAM-SHA-256-PLUS") as other:
+        Maildir(other, "alice").fill(1)
+        with tls.Pop3s(other, trusting) as client:
+            channel = hashlib.sha256(
+                client.socket.getpeercert(True)).digest()
+            tap.true(sasl.logs_in(client, sasl.scram(
+                client, "alice", "alice-password",
+                mechanism="SCRAM-SHA-256-PLUS",
+                flag="p=tls-server-end-point", channel=channel)), "login")
+
+
+def _show(file):
+    made = tls.context(authority.path)
+    made.load_cert_chain(*file)
+    return made
+
+
+def r25_14_client_certificate_logs_in_by_external():
+    alice = authority.sign("alice", "email:alice@example.org")
+    twice = authority.sign("twice", "email:alice@example.org",
+                           "email:bob@example.org")
+    stranger = tls.Authority(os.path.join(scratch.name, "stranger")).sign(
+        "alice", "email:alice@example.org")
+    with server("external", mechanisms="EXTERNAL USER", tls_client_name="local",
+                tls_client_ca=authority.path) as other:
+        for user in ("alice", "bob"):
+            Maildir(other, user).fill(1)
+        for made, offered in ((trusting, False), (_show(alice), True),
+                              (_show(stranger), False)):
+            with tls.Pop3s(other, made) as client:
+                capa = client.multi("CAPA")
+                tap.equal("SASL EXTERNAL" in capa, offered, f"{capa}")
+                if not offered:
+                    client.err("AUTH EXTERNAL =")
+        with tls.Pop3s(other, _show(alice)) as client:
+            client.err("AUTH EXTERNAL Ym9i", "-ERR [AUTH]")  # bob
+            client.ok("AUTH EXTERNAL =")
+            client.ok("QUIT")
+        with tls.Pop3s(other, _show(twice)) as client:
+            client.err("AUTH EXTERNAL =", "-ERR [AUTH]")
+        with Pop3(other) as client:
+            stls(client, _show(alice))
+            tap.equal(client.command("AUTH EXTERNAL"), "+ ", "challenge")
+            client.ok("YWxpY2U=")
+        other.await_log(r'tls\.start .*client="/CN=alice"')
+        other.await_log(r"auth\.ok .*mechanism=EXTERNAL authcid=alice")
 
 
 # ---- memory ----

@@ -154,7 +154,8 @@ TEST(each_kind_refuses_what_it_is_not)
                   "plaintext: `sometimes' is none of: tls always never");
     check_refused("mechanisms = USER NTLM\n", 1,
                   "mechanisms: `NTLM' is none of: GSSAPI PLAIN USER CRAM-MD5 "
-                  "APOP SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1");
+                  "APOP SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1 "
+                  "SCRAM-SHA-256-PLUS EXTERNAL");
     check_refused("realms = A\x01"
                   "B\n", 1,
                   "realms: control characters are not allowed");

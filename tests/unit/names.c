@@ -370,7 +370,7 @@ world_complaint(struct sasl_settings settings)
 TEST(settings_that_cannot_work_are_refused)
 {
     struct sasl_settings good = { "h", "/k", "pop", "/r", "", "", false,
-                                  false };
+                                  false, MECH_NAME_EMAIL };
     struct sasl_settings bad = good;
 
     CHECK_STR(world_complaint(good), "");
@@ -390,7 +390,8 @@ TEST(settings_that_cannot_work_are_refused)
 TEST(a_krb_error_needs_no_keytab_and_no_krb5_conf)
 {
     struct sasl_settings settings = { "mail.example.org", "/none", "pop",
-                                      "/none", "", "", false, false };
+                                      "/none", "", "", false, false,
+                                      MECH_NAME_EMAIL };
     struct sasl_world *world = NULL;
     char error[300];
     struct buf out;

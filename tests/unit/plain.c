@@ -19,7 +19,9 @@ no_log(void *arg, unsigned level, const char *event, const char *line)
     (void)line;
 }
 
-static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL, 0 };
+static const struct mech_peer peer = {
+    .address = "192.0.2.1", .session_id = "s1", .log = no_log
+};
 
 struct talk {
     const struct mech *mech;

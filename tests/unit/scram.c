@@ -25,7 +25,9 @@ no_log(void *arg, unsigned level, const char *event, const char *line)
     (void)line;
 }
 
-static const struct mech_peer peer = { "192.0.2.1", "s1", no_log, NULL, 0 };
+static const struct mech_peer peer = {
+    .address = "192.0.2.1", .session_id = "s1", .log = no_log
+};
 
 struct talk {
     const struct mech *mech;
@@ -54,8 +56,21 @@ out_text(struct talk *talk)
     return text;
 }
 
+/* Who the client is talking to, and by which channel. */
+static struct mech_peer bound;
+
+static void begin_with(struct talk *talk, const char *mechanism,
+                       const struct mech_peer *with);
+
 static void
 begin(struct talk *talk, const char *mechanism)
+{
+    begin_with(talk, mechanism, &peer);
+}
+
+static void
+begin_with(struct talk *talk, const char *mechanism,
+           const struct mech_peer *with)
 {
     const struct sasl_settings settings = {
         .hostname = "mail.test", .keytab = "/nonexistent",
@@ -70,7 +85,7 @@ begin(struct talk *talk, const char *mechanism)
     CHECK(talk->mech != NULL);
     CHECK_INT(sasl_world_new(&settings, &talk->world, error, sizeof(error)),
               STATUS_OK);
-    CHECK_INT(talk->mech->start(talk->world, &peer, &talk->state), STATUS_OK);
+    CHECK_INT(talk->mech->start(talk->world, with, &talk->state), STATUS_OK);
     buf_init(&talk->out, 65536);
 }
 
@@ -556,11 +571,100 @@ TEST(prepared_and_composed_password_are_the_same_secret)
     end(&talk);
 }
 
+/* ---- channel binding ---- */
+
+static void
+begin_bound(struct talk *talk, const char *mechanism, const char *gs2)
+{
+    bound = peer;
+    bound.plus = true;
+    bound.bindings[0].type = "tls-exporter";
+    bound.bindings[0].data = (const uint8_t *)"0123456789abcdef";
+    bound.bindings[0].size = 16;
+    bound.bindings[1].type = "tls-server-end-point";
+    bound.bindings[1].data = (const uint8_t *)"fedcba";
+    bound.bindings[1].size = 6;
+    begin_with(talk, mechanism, &bound);
+    talk->gs2 = gs2;
+}
+
+/* The result of a whole login that names the channel like this. */
+static int
+bind_by(const char *gs2, const char *channel)
+{
+    char signature[200], header[200], mine[600];
+    struct talk talk;
+    int status;
+
+    begin_bound(&talk, "SCRAM-SHA-256-PLUS", gs2);
+    status = say_first(&talk, "n=alice,r=abc");
+    if (status == STATUS_CONTINUE) {
+        (void)snprintf(header, sizeof(header), "%s%s", gs2, channel);
+        (void)snprintf(mine, sizeof(mine), "c=%s,r=%s",
+                       encode(header, strlen(header)), talk.nonce);
+        status = say_final(&talk, "secret", mine, signature);
+    }
+    if (status == STATUS_PENDING)
+        status = resume(&talk, STATUS_OK, "secret");
+    if (status == STATUS_PENDING) {
+        status = resume(&talk, STATUS_OK, NULL);
+        CHECK_STR(out_text(&talk), signature);
+    }
+    end(&talk);
+    return status;
+}
+
+TEST(x1_plus_binds_the_channel)
+{
+    CHECK_INT(bind_by("p=tls-exporter,,", "0123456789abcdef"), STATUS_OK);
+    CHECK_INT(bind_by("p=tls-server-end-point,,", "fedcba"), STATUS_OK);
+    CHECK_INT(bind_by("p=tls-exporter,a=alice,", "0123456789abcdef"),
+              STATUS_OK);
+}
+
+TEST(x1_plus_refuses_another_channel)
+{
+    CHECK_INT(bind_by("p=tls-exporter,,", "0123456789abcdeF"), STATUS_AUTH);
+    CHECK_INT(bind_by("p=tls-exporter,,", "0123456789abcde"), STATUS_AUTH);
+    CHECK_INT(bind_by("p=tls-exporter,,", "0123456789abcdef0"), STATUS_AUTH);
+    CHECK_INT(bind_by("p=tls-exporter,,", ""), STATUS_AUTH);
+    CHECK_INT(bind_by("p=tls-exporter,,", "fedcba"), STATUS_AUTH);
+}
+
+TEST(x1_plus_refuses_names_that_it_does_not_know)
+{
+    static const char *const gs2[] = { "p=tls-unique,,", "p=,,", "p,,",
+                                       "p=tls-exporte,,", "n,,", "y,,",
+                                       "p=TLS-EXPORTER,,", "," };
+
+    for (size_t i = 0; i < sizeof(gs2) / sizeof(gs2[0]); i++)
+        CHECK_INT(bind_by(gs2[i], "0123456789abcdef"), STATUS_AUTH);
+}
+
+TEST(x1_downgrade_is_refused)
+{
+    static const struct {
+        const char *gs2;
+        int status;
+    } rows[] = { { "y,,", STATUS_AUTH }, { "n,,", STATUS_CONTINUE },
+                 { "p=tls-exporter,,", STATUS_AUTH } };
+    struct talk talk;
+
+    for (size_t i = 0; i < 3; i++) {
+        begin_bound(&talk, "SCRAM-SHA-256", rows[i].gs2);
+        CHECK_INT(say_first(&talk, "n=alice,r=abc"), rows[i].status);
+        end(&talk);
+    }
+}
+
 TEST_MAIN("scram", T(x1_right_secret_logs_in_and_the_server_proves_itself),
           T(x1_vectors_of_the_rfcs),
           T(x1_wrong_secret_and_unknown_user_look_alike),
           T(x1_salt_is_the_users_and_stays_whoever_he_is),
           T(x1_nonce_never_repeats),
+          T(x1_plus_binds_the_channel), T(x1_plus_refuses_another_channel),
+          T(x1_plus_refuses_names_that_it_does_not_know),
+          T(x1_downgrade_is_refused),
           T(without_initial_response_it_is_asked_for),
           T(names_with_commas_and_equals_signs),
           T(authzid_of_another_gives_no_mailbox),

@@ -24,17 +24,18 @@ authclient_mechanisms(void *arg, struct kpop_op *op,
     const struct conn *conn = arg;
     const struct worker *worker = conn->worker;
     const struct settings *s = &worker->setup->settings;
-    char names[128] = "KPOP";
+    char names[256] = "KPOP";
 
     /* The module drops what the configuration doesn't list or allow now. */
     if (strcmp(facts->service, "kpop") != 0)
-        snprintf(names, sizeof(names), "%s%s%s",
+        snprintf(names, sizeof(names), "%s%s%s%s",
                  worker->setup->gssapi_works ? "GSSAPI " : "",
                  s->password_source != PASSWORDS_NONE ? "PLAIN USER " : "",
                  s->secret_source != SECRETS_NONE
-                     ? "CRAM-MD5 APOP SCRAM-SHA-256 SCRAM-SHA-1 "
-                       "SCRAM-SHA-512"
-                     : "");
+                     ? "CRAM-MD5 APOP SCRAM-SHA-256-PLUS SCRAM-SHA-256 "
+                       "SCRAM-SHA-1 SCRAM-SHA-512 "
+                     : "",
+                 s->external ? "EXTERNAL" : "");
     return worker->api->put_mechanisms(op, names);
 }
 

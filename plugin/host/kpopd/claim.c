@@ -19,6 +19,7 @@ claim_form(const char *mechanism)
         { "PLAIN", CLAIM_PLAIN },         { "CRAM-MD5", CLAIM_CRAM },
         { "APOP", CLAIM_APOP },           { "SCRAM-SHA-1", CLAIM_SCRAM },
         { "SCRAM-SHA-256", CLAIM_SCRAM }, { "SCRAM-SHA-512", CLAIM_SCRAM },
+        { "SCRAM-SHA-256-PLUS", CLAIM_SCRAM },
     };
     size_t i;
 

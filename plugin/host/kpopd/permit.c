@@ -35,6 +35,8 @@ static const struct {
     { "SCRAM-SHA-1", POOL_PASSWORD },
     { "SCRAM-SHA-256", POOL_PASSWORD },
     { "SCRAM-SHA-512", POOL_PASSWORD },
+    { "SCRAM-SHA-256-PLUS", POOL_PASSWORD },
+    { "EXTERNAL", POOL_PASSWORD },
 };
 
 bool

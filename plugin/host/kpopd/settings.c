@@ -310,6 +310,8 @@ read_module_keys(const struct reading *r)
         if (strcmp(service.name, "kpop") == 0 || gssapi)
             s->tickets_wanted = true;
     }
+    s->external =
+        kpopd_settings_list(reading_text(r, "mechanisms"), "EXTERNAL");
     s->layers = gssapi && strtoul(reading_text(r, "max_ssf"), NULL, 10) > 0;
     s->state_dir = strdup(reading_text(r, "state_dir"));
     s->replay_cache = strdup(reading_text(r, "replay_cache"));

@@ -150,7 +150,8 @@ kpopd_settings_want_pool(const struct settings *settings, enum auth_pool pool)
         return settings->tickets_wanted;
     case POOL_PASSWORD:
         return settings->password_source == PASSWORDS_FILE
-               || settings->secret_source != SECRETS_NONE;
+               || settings->secret_source != SECRETS_NONE
+               || settings->external;
     case POOL_OUTSIDE:
         return settings->password_source == PASSWORDS_PAM
                || settings->password_source == PASSWORDS_SASLAUTHD;

@@ -63,12 +63,13 @@ def cram(_client, user, password):
 
 
 def scram(_client, user, password, digest="sha256", mechanism="SCRAM-SHA-256",
-          authzid=""):
-    """RFC 5802; a server that cannot prove itself is a failure."""
+          authzid="", flag="n", channel=b""):
+    """RFC 5802; a server that cannot prove itself is a failure.  flag and
+    channel are for -PLUS."""
     answer = yield "AUTH " + mechanism
     if not goes_on(answer):
         return
-    header = f"n,{'a=' + authzid if authzid else ''},"
+    header = f"{flag},{'a=' + authzid if authzid else ''},"
     first = f"n={user},r={os.urandom(12).hex()}"
     answer = yield encode((header + first).encode())
     if not goes_on(answer):
@@ -79,7 +80,7 @@ def scram(_client, user, password, digest="sha256", mechanism="SCRAM-SHA-256",
                                  base64.b64decode(facts["s"]),
                                  int(facts["i"]))
     key = hmac.digest(salted, b"Client Key", digest)
-    final = f"c={encode(header.encode())},r={facts['r']}"
+    final = f"c={encode(header.encode() + channel)},r={facts['r']}"
     signed = f"{first},{challenge},{final}".encode()
     signature = hmac.digest(hashlib.new(digest, key).digest(), signed, digest)
     proof = bytes(a ^ b for a, b in zip(key, signature))
