@@ -683,6 +683,42 @@ TEST(a_taken_connection_is_the_host_s)
     stub_end(&stub);
 }
 
+TEST(stls_is_done_by_a_host_that_has_tls_of_its_own)
+{
+    struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
+                                .flags = KPOP_FACT_HOST_TLS };
+
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->session_new(stub.plugin, &facts, &stub, 0,
+                                    &stub.session), KPOP_OK);
+    stub_say(&stub, "CAPA\r\nSTLS\r\n");
+    CHECK(stub_got(&stub, "\r\nSTLS\r\n"));
+    CHECK(stub_got(&stub, "+OK begin TLS\r\n"));
+    CHECK((wants() & KPOP_WANT_TLS) != 0);
+    CHECK((wants() & KPOP_WANT_READ) == 0);
+    CHECK_INT(stub.api->tls_started(stub.session, &facts, 1), KPOP_INVALID);
+    facts.tls_version = "TLSv1.3";
+    CHECK_INT(stub.api->tls_started(stub.session, &facts, 1), KPOP_OK);
+    CHECK((wants() & KPOP_WANT_TLS) == 0);
+    stub_say(&stub, login);
+    CHECK((wants() & KPOP_IS_LOGGED_IN) != 0);
+    stub_end(&stub);
+}
+
+TEST(octets_behind_stls_of_the_host_end_the_session)
+{
+    struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
+                                .flags = KPOP_FACT_HOST_TLS };
+
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->session_new(stub.plugin, &facts, &stub, 0,
+                                    &stub.session), KPOP_OK);
+    stub_say(&stub, "STLS\r\nNOOP\r\n");
+    CHECK((wants() & KPOP_WANT_CLOSE) != 0);
+    CHECK((wants() & KPOP_WANT_TLS) == 0);
+    stub_end(&stub);
+}
+
 TEST(tls_started_without_need_is_invalid)
 {
     struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
@@ -742,5 +778,7 @@ TEST_MAIN("session",
           T(store_failures_are_no_login_failures),
           T(the_same_kpop_step_may_be_asked_again_after_temp),
           T(a_taken_connection_is_the_host_s),
+          T(stls_is_done_by_a_host_that_has_tls_of_its_own),
+          T(octets_behind_stls_of_the_host_end_the_session),
           T(tls_started_without_need_is_invalid),
           T(a_service_that_stops_ends_an_idle_session_without_commit))
