@@ -356,6 +356,7 @@ fill_channel(struct kpop_exchange *exchange)
     const struct kpop_facts *facts = exchange->facts;
     struct mech_peer *peer = &exchange->peer;
 
+    peer->has_tls = facts_are_secret(facts);
     peer->bindings[0].type = facts->binding_type;
     peer->bindings[0].data = facts->binding;
     peer->bindings[0].size = facts->binding_size;

@@ -20,6 +20,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "sasl/binding.h"
 #include "sasl/clean.h"
 #include "sasl/krb.h"
 #include "sasl/names.h"
@@ -32,7 +33,8 @@
 enum {
     LEVEL_WARNING = 1,
     LEVEL_INFO = 2,
-    CHECKSUM_GSS = 0x8003 /* RFC 4121 section 4.1.1 */
+    CHECKSUM_GSS = 0x8003, /* RFC 4121 section 4.1.1 */
+    BOUND_AT = 4           /* where in it the channel bindings are */
 };
 
 /* One AP-REQ. */
@@ -52,6 +54,7 @@ struct attempt {
     long delta; /* seconds the client's clock is ahead */
     bool has_authenticator;
     krb5_cksumtype checksum; /* the authenticator's; 0 = none */
+    uint8_t bound[BINDING_OCTETS]; /* GSSAPI: to which channel */
 };
 
 static void
@@ -198,6 +201,16 @@ keep_principal(struct attempt *attempt, krb5_const_principal principal)
     return good;
 }
 
+/* One that is too short, GSSAPI refuses. */
+static void
+read_checksum(struct attempt *attempt, const krb5_checksum *checksum)
+{
+    attempt->checksum = checksum->checksum_type;
+    if (checksum->checksum_type == CHECKSUM_GSS
+        && checksum->length >= BOUND_AT + BINDING_OCTETS)
+        memcpy(attempt->bound, checksum->contents + BOUND_AT, BINDING_OCTETS);
+}
+
 /* The client's clock, name and checksum, from an authenticator that was
  * decrypted. */
 static void
@@ -217,7 +230,7 @@ read_authenticator(struct attempt *attempt)
     (void)keep_principal(attempt, seen->client);
     attempt->has_authenticator = true;
     if (seen->checksum != NULL)
-        attempt->checksum = seen->checksum->checksum_type;
+        read_checksum(attempt, seen->checksum);
     krb5_free_authenticator(context, seen);
 }
 
@@ -332,6 +345,8 @@ answer_mutual(struct attempt *attempt, struct buf *out)
 static int
 judge(struct attempt *attempt, struct buf *out)
 {
+    const char *problem;
+
     read_authenticator(attempt);
     if (!attempt->has_authenticator)
         return refuse(attempt, REFUSE_GENERIC, true, out); /* no memory */
@@ -352,6 +367,9 @@ judge(struct attempt *attempt, struct buf *out)
     if (!address_is_good(attempt))
         return refuse_saying(attempt, REFUSE_ADDRESS,
                              "peer not among the ticket's addresses", out);
+    problem = binding_problem(attempt->peer, attempt->bound);
+    if (problem != NULL)
+        return refuse_saying(attempt, REFUSE_CHECKSUM, problem, out);
     return attempt->gss ? STATUS_OK : answer_mutual(attempt, out);
 }
 

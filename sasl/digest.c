@@ -1,6 +1,7 @@
 /*
- * digest.c - hashes by OpenSSL, for CRAM-MD5, APOP and SCRAM only.  It keeps
- * no secret and logs nothing.  Runs where secrets are readable.
+ * digest.c - hashes by OpenSSL, for CRAM-MD5, APOP, SCRAM and the channel
+ * bindings of GSSAPI only.  It keeps no secret and logs nothing.  Runs where
+ * secrets are readable.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -63,6 +64,35 @@ digest_make(enum digest_kind kind, const struct digest_secret *secret,
 
     to_hex(octets, hex_out);
     OPENSSL_cleanse(octets, sizeof(octets));
+    return done ? STATUS_OK : STATUS_TEMP;
+}
+
+static bool
+hash_channel(EVP_MD_CTX *context, const char *type, const uint8_t *name,
+             size_t len, uint8_t *octets_out)
+{
+    /* No addresses, then the length, least octet first. */
+    const size_t all = strlen(type) + 1 + len;
+    uint8_t head[20] = { 0 };
+
+    for (size_t i = 0; i < 4; i++)
+        head[16 + i] = (uint8_t)(all >> 8 * i);
+    return EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1 &&
+           EVP_DigestUpdate(context, head, sizeof(head)) == 1 &&
+           EVP_DigestUpdate(context, type, strlen(type)) == 1 &&
+           EVP_DigestUpdate(context, ":", 1) == 1 &&
+           EVP_DigestUpdate(context, name, len) == 1 &&
+           EVP_DigestFinal_ex(context, octets_out, NULL) == 1;
+}
+
+int
+digest_channel(const char *type, const uint8_t *name, size_t len,
+               uint8_t out[DIGEST_CHANNEL])
+{
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    bool done = context != NULL && hash_channel(context, type, name, len, out);
+
+    EVP_MD_CTX_free(context);
     return done ? STATUS_OK : STATUS_TEMP;
 }
 

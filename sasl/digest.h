@@ -1,6 +1,7 @@
 /*
  * digest.h - what CRAM-MD5, APOP and SCRAM count on: MD5 and HMAC-MD5 in hex,
- * the proofs of SCRAM, comparisons whose time tells nothing, random octets.
+ * the proofs of SCRAM, the names of TLS channels, comparisons whose time tells
+ * nothing, random octets.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -64,6 +65,16 @@ int digest_scram_check(const struct digest_scram *scram,
                        const struct digest_secret *secret,
                        const uint8_t *proof, bool *same_out,
                        uint8_t signature_out[DIGEST_HASH_MAX]) MUST_USE;
+
+enum { DIGEST_CHANNEL = 16 };
+
+/*
+ * The MD5 by which GSSAPI knows channel bindings without addresses (RFC 4121
+ * section 4.1.1.2): "type:" and the channel's name (RFC 5056).  STATUS_OK;
+ * STATUS_TEMP when the library has no MD5, or no memory.
+ */
+int digest_channel(const char *type, const uint8_t *name, size_t len,
+                   uint8_t out[DIGEST_CHANNEL]) MUST_USE;
 
 /* Of two digests of DIGEST_HEX octets, in constant time. */
 bool digest_same(const char *a, const char *b);

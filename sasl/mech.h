@@ -65,6 +65,7 @@ struct mech_peer {
     mech_log_fn *log;
     void *log_arg;
     unsigned max_ssf; /* strongest security layer allowed; 0 = none */
+    bool has_tls;
     struct mech_binding bindings[MECH_BINDINGS];
     bool plus;        /* the client was offered NAME-PLUS as well */
     const uint8_t *certificate; /* of the client, DER, verified */

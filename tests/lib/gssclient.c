@@ -13,6 +13,8 @@
  *                   server, which may be empty
  *     wrap 0|1 HEX  "data HEX": wrapped, 1 with secrecy
  *     unwrap HEX    "data HEX"
+ *     bind HEX      "data ": later contexts are bound to this channel (RFC
+ *                   5056: "type:name"); empty is to none
  *     reset         "data ": the next init begins a new context
  * or "bad TEXT".  It ends with its input.
  *
@@ -32,6 +34,7 @@ struct client {
     gss_ctx_id_t context;
     gss_name_t target;
     gss_OID mech;
+    struct gss_channel_bindings_struct channel; /* application_data only */
 };
 
 static void
@@ -75,6 +78,18 @@ from_hex(char *text)
 }
 
 static void
+bind_to(struct client *client, char *hex)
+{
+    gss_buffer_t data = &client->channel.application_data;
+
+    free(data->value);
+    data->value = strdup(hex);
+    *data = data->value != NULL ? from_hex(data->value)
+                                : (gss_buffer_desc)GSS_C_EMPTY_BUFFER;
+    printf("data \n");
+}
+
+static void
 init(struct client *client, char *hex)
 {
     gss_buffer_desc in = from_hex(hex);
@@ -85,7 +100,11 @@ init(struct client *client, char *hex)
         client->mech,
         GSS_C_MUTUAL_FLAG | GSS_C_REPLAY_FLAG | GSS_C_SEQUENCE_FLAG
             | GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG,
-        0, GSS_C_NO_CHANNEL_BINDINGS, &in, NULL, &out, NULL, NULL);
+        0,
+        client->channel.application_data.length > 0
+            ? &client->channel
+            : GSS_C_NO_CHANNEL_BINDINGS,
+        &in, NULL, &out, NULL, NULL);
 
     if (GSS_ERROR(major))
         say_bad(major, minor);
@@ -147,8 +166,9 @@ import_target(struct client *client, char *service)
 int
 main(int argc, char **argv)
 {
-    struct client client = { GSS_C_NO_CONTEXT, GSS_C_NO_NAME,
-                             gss_mech_krb5 };
+    struct client client = { .context = GSS_C_NO_CONTEXT,
+                             .target = GSS_C_NO_NAME,
+                             .mech = gss_mech_krb5 };
     char *line = NULL;
     size_t size = 0;
     OM_uint32 minor;
@@ -166,6 +186,8 @@ main(int argc, char **argv)
             wrap(&client, line[5] == '1', line + 7);
         else if (strncmp(line, "unwrap ", 7) == 0)
             unwrap(&client, line + 7);
+        else if (strncmp(line, "bind ", 5) == 0)
+            bind_to(&client, line + 5);
         else if (strncmp(line, "reset", 5) == 0)
             reset(&client);
         else
@@ -173,6 +195,7 @@ main(int argc, char **argv)
         (void)fflush(stdout);
     }
     free(line);
+    free(client.channel.application_data.value);
     (void)gss_delete_sec_context(&minor, &client.context, GSS_C_NO_BUFFER);
     (void)gss_release_name(&minor, &client.target);
     return 0;

@@ -786,6 +786,37 @@ def r25_14_client_certificate_logs_in_by_external():
         other.await_log(r"auth\.ok .*mechanism=EXTERNAL authcid=alice")
 
 
+def _by_ticket(gss, client):
+    return sasl.logs_in(client, sasl.gssapi(client, gss))
+
+
+def g8_ticket_bound_to_another_channel_is_refused():
+    """What a client bound to the TLS of who stands between is worth nothing
+    here, inside TLS or without; the right name of the channel is taken."""
+    box()
+    old = tls.context(authority.path,
+                      maximum_version=ssl.TLSVersion.TLSv1_2)
+    end_point = hashlib.sha256(ssl.PEM_cert_to_DER_cert(
+        open(path("server.pem"), encoding="ascii").read())).digest()
+    with sasl.Gss(realm, realm.ccache("alice")) as gss:
+        for made, kind in ((old, "tls-unique"),
+                           (trusting, "tls-server-end-point")):
+            for bend, good in ((1, False), (0, True)):
+                with tls.Pop3s(kpopd, made) as client:
+                    name = (end_point if made is trusting else
+                            client.socket.get_channel_binding(kind))
+                    gss.bind(kind, bytes([name[0] ^ bend]) + name[1:])
+                    mark = kpopd.mark()
+                    tap.equal(_by_ticket(gss, client), good, f"{kind} {bend}")
+                    if not good:
+                        kpopd.await_log(r"sasl\.refused .*principal=alice@.*"
+                                        r"bound to another TLS channel", mark)
+        mark = kpopd.mark()
+        with Pop3(kpopd) as client:
+            tap.true(not _by_ticket(gss.reset(), client), "in the clear")
+        kpopd.await_log(r"sasl\.refused .*came without TLS", mark)
+
+
 # ---- memory ----
 
 def idle_session_costs_under_40_kib_more():

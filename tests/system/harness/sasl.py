@@ -154,6 +154,11 @@ class Gss:
         self.complete = False
         return self
 
+    def bind(self, kind, name):
+        """Later contexts are bound to this channel (RFC 5056)."""
+        self._ask("bind " + (kind.encode() + b":" + name).hex())
+        return self.reset()
+
     def init(self, octets):
         return self._ask("init " + octets.hex())
 
