@@ -98,6 +98,7 @@ struct config {
     char *tls_certificate;
     char *tls_key;
     char *tls_client_ca;
+    char *tls_ocsp;
     char *tls_client_name;
     uint64_t max_ssf;       /* bits */
     uint64_t login_timeout; /* seconds */

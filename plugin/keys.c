@@ -64,6 +64,9 @@ const struct config_key config_keys[] = {
         "empty is in the files of the certificates."),
     KEY(KPOP_KEY_PATH, 0, 0, tls_client_ca, "", "",
         "A PEM file of the authorities whose client certificates are taken."),
+    KEY(KPOP_KEY_LIST, 0, 0, tls_ocsp, "", "",
+        "Files with OCSP responses (DER) for the certificates, to be stapled; "
+        "something else must renew them."),
     KEY(KPOP_KEY_CHOICE, 0, 0, tls_client_name, "email", "email local cn",
         "The user's name in a client certificate, for EXTERNAL: the e-mail "
         "address, what is before its @, or the common name."),

@@ -157,6 +157,7 @@ tls_make(const struct kpop_plugin *plugin, struct config *config, char *error,
         .certificates = config->tls_certificate,
         .keys = config->tls_key,
         .client_ca = config->tls_client_ca,
+        .ocsp = config->tls_ocsp,
         .log = world_log,
         .log_arg = (void *)(uintptr_t)plugin,
     };
@@ -165,11 +166,12 @@ tls_make(const struct kpop_plugin *plugin, struct config *config, char *error,
     int status;
 
     if (config->tls_certificate[0] == '\0') {
-        if (config->tls_key[0] == '\0' && config->tls_client_ca[0] == '\0')
+        if (config->tls_key[0] == '\0' && config->tls_client_ca[0] == '\0'
+            && config->tls_ocsp[0] == '\0')
             return STATUS_OK;
         return keyset_blame(&plugin->settings, "tls_certificate",
-                            "is needed with tls_key and tls_client_ca",
-                            error, error_size);
+                            "is needed with tls_key, tls_client_ca and "
+                            "tls_ocsp", error, error_size);
     }
     status = tls_world_new(&tls, &config->tls_world, &key, why, sizeof(why));
     if (status == STATUS_INVALID)

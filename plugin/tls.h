@@ -23,6 +23,7 @@ struct tls_settings {
     const char *certificates; /* each with its chain; the first is default */
     const char *keys;         /* "" = in the files of the certificates */
     const char *client_ca;    /* "" = clients are not asked for one */
+    const char *ocsp;         /* responses to be stapled, DER */
     mech_log_fn *log;         /* for warnings */
     void *log_arg;
 };

@@ -5,92 +5,30 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "plugin/log.h"
 #include "plugin/text.h"
 #include "plugin/tls.h"
 #include "plugin/tls_internal.h"
+#include "plugin/tlsfile.h"
 
-enum { PAIRS_MAX = 64, PATH_OCTETS_MAX = 1024, LEVEL_WARNING = 1 };
+enum { PAIRS_MAX = 64 };
 
 /* ECDHE with an AEAD and nothing else; TLS 1.3 has only such ones. */
 static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 
-struct reading {
-    const struct tls_settings *settings;
-    const char *key; /* of the configuration, to be blamed */
-    char *error;
-    size_t error_size;
-};
-
-static int
-blame(struct reading *r, const char *key, const char *path, const char *why)
-{
-    r->key = key;
-    text_say(r->error, r->error_size, "%.400s: %.400s", path, why);
-    return STATUS_INVALID;
-}
-
-/* Why OpenSSL failed; the oldest of its errors is the nearest. */
-static const char *
-reason(void)
-{
-    unsigned long code = ERR_peek_error();
-    const char *text = ERR_SYSTEM_ERROR(code)
-                           ? strerror(ERR_GET_REASON(code))
-                           : ERR_reason_error_string(code);
-
-    return text != NULL ? text : "not understood by OpenSSL";
-}
-
-static void
-warn(const struct tls_settings *settings, const char *path,
-     const char *problem)
-{
-    struct log_line line;
-
-    log_start(&line, NULL);
-    log_text(&line, "path", path);
-    log_text(&line, "problem", problem);
-    settings->log(settings->log_arg, LEVEL_WARNING, "config.tls", line.text);
-}
-
-/* ---- files ---- */
-
-/* Says more clearly than OpenSSL why a file can't be read. */
-static int
-look_at(struct reading *r, const char *key, const char *path, bool is_secret)
-{
-    struct stat st;
-    FILE *file;
-    int error;
-
-    if (path[0] != '/')
-        return blame(r, key, path, "an absolute path is needed");
-    file = fopen(path, "re");
-    error = errno;
-    if (file == NULL || fstat(fileno(file), &st) != 0) {
-        if (file != NULL)
-            (void)fclose(file);
-        return blame(r, key, path, strerror(error));
-    }
-    (void)fclose(file);
-    if (!S_ISREG(st.st_mode))
-        return blame(r, key, path, "is not a file");
-    if (is_secret && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
-        warn(r->settings, path, "others may read or change the key of TLS; "
-             "who has it can be this server; chmod o-rwx,g-w it");
-    return STATUS_OK;
-}
+static const char no_certificate[] =
+    "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+static const char no_key[] =
+    "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)";
+static const char no_key_within[] =
+    "holds no private key in PEM; if that is in a file of its own, name it by "
+    "tls_key";
 
 static int
 no_passphrase(char *text, int size, int writing, void *arg)
@@ -104,39 +42,44 @@ warn_of_time(const struct tls_settings *settings, const char *path,
              SSL_CTX *context)
 {
     const X509 *certificate = SSL_CTX_get0_certificate(context);
+    const char *problem = NULL;
 
     if (X509_cmp_current_time(X509_get0_notAfter(certificate)) < 0)
-        warn(settings, path, "the certificate has expired; clients will "
-             "refuse it");
+        problem = "the certificate has expired; clients will refuse it";
     else if (X509_cmp_current_time(X509_get0_notBefore(certificate)) > 0)
-        warn(settings, path, "the certificate is not valid yet; is the "
-             "clock right?");
+        problem = "the certificate is not valid yet; is the clock right?";
+    if (problem != NULL)
+        tlsfile_warn(settings->log, settings->log_arg, path, problem);
 }
 
 static int
-load_pair(struct reading *r, SSL_CTX *context, const char *certificate,
+load_pair(struct tlsfile *r, SSL_CTX *context, const char *certificate,
           const char *key)
 {
-    const char *key_name = r->settings->keys[0] != '\0' ? "tls_key"
-                                                        : "tls_certificate";
-    int status = look_at(r, "tls_certificate", certificate, false);
+    const bool own_key = r->settings->keys[0] != '\0';
+    const char *key_name = own_key ? "tls_key" : "tls_certificate";
+    int status = tlsfile_check(r, "tls_certificate", certificate, false);
 
     if (status == STATUS_OK)
-        status = look_at(r, key_name, key, true);
+        status = tlsfile_check(r, key_name, key, true);
     if (status != STATUS_OK)
         return status;
     ERR_clear_error();
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1)
-        return blame(r, "tls_certificate", certificate, reason());
+        return tlsfile_blame(r, "tls_certificate", certificate,
+                             tlsfile_reason(no_certificate));
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1)
-        return blame(r, key_name, key,
-                     ERR_GET_REASON(ERR_peek_error())
-                             == X509_R_KEY_VALUES_MISMATCH
-                         ? "is not the key of the certificate"
-                         : reason());
+        return tlsfile_blame(r, key_name, key,
+                             ERR_GET_REASON(ERR_peek_error())
+                                     == X509_R_KEY_VALUES_MISMATCH
+                                 ? "is not the key of the certificate"
+                                 : tlsfile_reason(own_key
+                                                      ? no_key
+                                                      : no_key_within));
     if (SSL_CTX_check_private_key(context) != 1)
-        return blame(r, key_name, key, "is not the key of the certificate");
+        return tlsfile_blame(r, key_name, key,
+                             "is not the key of the certificate");
     warn_of_time(r->settings, certificate, context);
     return STATUS_OK;
 }
@@ -153,7 +96,7 @@ take_any(int good, X509_STORE_CTX *store)
 }
 
 static int
-load_clients(struct reading *r, SSL_CTX *context)
+load_clients(struct tlsfile *r, SSL_CTX *context)
 {
     const char *path = r->settings->client_ca;
     STACK_OF(X509_NAME) *names;
@@ -161,14 +104,15 @@ load_clients(struct reading *r, SSL_CTX *context)
 
     if (path[0] == '\0')
         return STATUS_OK;
-    status = look_at(r, "tls_client_ca", path, false);
+    status = tlsfile_check(r, "tls_client_ca", path, false);
     if (status != STATUS_OK)
         return status;
     ERR_clear_error();
     names = SSL_load_client_CA_file(path);
     if (names == NULL || SSL_CTX_load_verify_file(context, path) != 1) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
-        return blame(r, "tls_client_ca", path, reason());
+        return tlsfile_blame(r, "tls_client_ca", path,
+                             tlsfile_reason(no_certificate));
     }
     SSL_CTX_set_client_CA_list(context, names);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, take_any);
@@ -258,7 +202,7 @@ set_up(SSL_CTX *context, struct tls_world *world)
 }
 
 static int
-add_pair(struct reading *r, struct tls_world *world, const char *certificate,
+add_pair(struct tlsfile *r, struct tls_world *world, const char *certificate,
          const char *key)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -275,46 +219,31 @@ add_pair(struct reading *r, struct tls_world *world, const char *certificate,
     return status;
 }
 
-/* The next word of a list, at most PATH_OCTETS_MAX octets; NULL: none. */
-static const char *
-next_path(const char **list, char path[PATH_OCTETS_MAX])
-{
-    size_t len;
-    const char *word = text_word(*list, &len);
-
-    if (word == NULL || len >= PATH_OCTETS_MAX)
-        return NULL;
-    memcpy(path, word, len);
-    path[len] = '\0';
-    *list = word + len;
-    return path;
-}
-
 static int
-add_pairs(struct reading *r, struct tls_world *world)
+add_pairs(struct tlsfile *r, struct tls_world *world)
 {
     const char *certificates = r->settings->certificates;
     const char *keys = r->settings->keys;
     bool own_keys = keys[0] != '\0';
-    char certificate[PATH_OCTETS_MAX];
-    char key[PATH_OCTETS_MAX];
+    char certificate[TLSFILE_PATH_MAX];
+    char key[TLSFILE_PATH_MAX];
     int status = STATUS_OK;
 
     while (status == STATUS_OK && world->count < PAIRS_MAX
-           && next_path(&certificates, certificate) != NULL) {
-        if (own_keys && next_path(&keys, key) == NULL)
-            return blame(r, "tls_key", certificate,
-                         "has no key; there must be as many as there are "
-                         "certificates");
+           && tlsfile_next(&certificates, certificate) != NULL) {
+        if (own_keys && tlsfile_next(&keys, key) == NULL)
+            return tlsfile_blame(r, "tls_key", certificate,
+                                 "has no key; there must be as many as there "
+                                 "are certificates");
         status = add_pair(r, world, certificate,
                           own_keys ? key : certificate);
     }
     if (status != STATUS_OK)
         return status;
-    if (own_keys && next_path(&keys, key) != NULL)
-        return blame(r, "tls_key", key, "has no certificate");
-    if (next_path(&certificates, certificate) != NULL)
-        return blame(r, "tls_certificate", certificate, "too many");
+    if (own_keys && tlsfile_next(&keys, key) != NULL)
+        return tlsfile_blame(r, "tls_key", key, "has no certificate");
+    if (tlsfile_next(&certificates, certificate) != NULL)
+        return tlsfile_blame(r, "tls_certificate", certificate, "too many");
     return STATUS_OK;
 }
 
@@ -323,7 +252,7 @@ tls_world_new(const struct tls_settings *settings,
               struct tls_world **world_out, const char **key_out,
               char *error, size_t error_size)
 {
-    struct reading r = { .settings = settings, .key = "tls_certificate",
+    struct tlsfile r = { .settings = settings, .key = "tls_certificate",
                          .error = error, .error_size = error_size };
     struct tls_world *world = calloc(1, sizeof(*world));
     int status = STATUS_NO_MEMORY;
@@ -331,10 +260,14 @@ tls_world_new(const struct tls_settings *settings,
     text_say(error, error_size, "no memory or no random octets for TLS");
     if (world != NULL) {
         world->contexts = calloc(PAIRS_MAX, sizeof(SSL_CTX *));
+        world->staples = calloc(PAIRS_MAX, sizeof(struct tls_staple));
         world->method = tls_method_new();
     }
-    if (world != NULL && world->contexts != NULL && world->method != NULL)
+    if (world != NULL && world->contexts != NULL && world->staples != NULL
+        && world->method != NULL)
         status = add_pairs(&r, world);
+    if (status == STATUS_OK)
+        status = tlsocsp_load(&r, world);
     ERR_clear_error();
     *key_out = r.key;
     if (status != STATUS_OK) {
@@ -350,9 +283,13 @@ tls_world_free(struct tls_world *world)
 {
     if (world == NULL)
         return;
-    for (size_t i = 0; i < world->count; i++)
+    for (size_t i = 0; i < world->count; i++) {
         SSL_CTX_free(world->contexts[i]);
+        if (world->staples != NULL)
+            tlsocsp_free(&world->staples[i]);
+    }
     free(world->contexts);
+    free(world->staples);
     BIO_meth_free(world->method);
     free(world);
 }

@@ -513,7 +513,7 @@ def _is_kept(other, directory, serial):
     right = (path("new.pem"), path("new.key"))
     for pair, why in (((path("new.pem"), path("other.key")),
                        "is not the key of the certificate"),
-                      ((path("other.ext"), path("new.key")), "no start line"),
+                      ((path("other.ext"), path("new.key")), "holds no certificate"),
                       ((path("new.pem"), path("other.ext")), "tls_key")):
         mark = other.mark()
         _replace(pair, ("now.pem", "now.key"), directory)
@@ -531,6 +531,95 @@ def key_that_others_may_read_is_warned_of():
     with server("careless", tls_certificate=path("server.pem"),
                 tls_key=os.path.join(directory, "key")) as other:
         other.await_log(r"event=config\.tls level=warning .*others may read")
+
+
+# ---- OCSP ----
+
+def _stapled(other, name):
+    """What openssl s_client shows of the staple."""
+    text = tls.openssl("s_client", "-connect",
+                       f"{net.address()}:{other.ports['pop3s']}", "-status",
+                       "-servername", name, "-CAfile", authority.path,
+                       stdin=subprocess.DEVNULL)
+    if "OCSP response: no response sent" in text:
+        return None
+    return re.search(r"Cert Status: (\w+)", text).group(1)
+
+
+def _faketime():
+    library = subprocess.run(
+        ["sh", "-c", ". tests/lib/realm.sh; realm_faketime_library"],
+        check=False, stdout=subprocess.PIPE, text=True)
+    if library.returncode != 0:
+        raise tap.Skip("libfaketime is not installed")
+    return library.stdout.strip()
+
+
+def _bundle(name):
+    """server.pem with its issuer, so that signatures can be looked at."""
+    with open(path(name), "w", encoding="ascii") as out:
+        for part in (path("server.pem"), authority.path):
+            with open(part, encoding="ascii") as text:
+                out.write(text.read())
+    return path(name)
+
+
+def ocsp_response_is_stapled_and_renewed():
+    file = path("stapled.der")
+    authority.ocsp("server", file)
+    with server("ocsp", tls_ocsp=file,
+                tls_certificate=f"{_bundle('bundle.pem')} {path('other.pem')}"
+                ) as other:
+        tap.equal(_stapled(other, net.host()), "good", "of the default")
+        tap.equal(_stapled(other, "other.example.org"), None, "of another")
+        mark = other.mark()
+        os.rename(authority.ocsp("other", path("next.der")), file)
+        other.await_log(r"event=process\.ready", mark)
+        tap.equal(_stapled(other, "other.example.org"), "good", "renewed")
+        tap.equal(_stapled(other, net.host()), None, "gone")
+
+
+def ocsp_responses_that_nobody_believes_are_left_out():
+    old = {"LD_PRELOAD": _faketime(), "FAKETIME": "-3d"}
+    stranger = tls.Authority(os.path.join(scratch.name, "other-ca"))
+    shutil.copy(path("server.pem"), stranger.directory)
+    authority.sign("unserved", "unserved.example.org")
+    for name, made, why in (
+            ("stale", authority.ocsp("server", path("stale.der"), **old),
+             "out of date"),
+            ("revoked", authority.ocsp("server", path("r.der"), "R"),
+             "revoked"),
+            ("foreign", stranger.ocsp("server", path("foreign.der")),
+             "not signed by the issuer"),
+            ("unserved", authority.ocsp("unserved", path("u.der")),
+             "about none")):
+        with server("ocsp-" + name, tls_ocsp=made,
+                    tls_certificate=f"{_bundle(name + '.pem')} "
+                    f"{path('other.pem')}") as other:
+            other.await_log(r"event=config\.tls level=warning .*" + why)
+            tap.equal(_stapled(other, net.host()), None, name)
+
+
+def ocsp_response_that_ends_is_sent_no_more():
+    """The server's clock goes ahead of what it has read."""
+    library = _faketime()
+    file = authority.ocsp("server", path("ends.der"))
+    directory = os.path.join(scratch.name, "clock")
+    os.makedirs(directory)
+    clock = os.path.join(directory, "now")
+    with open(clock, "w", encoding="ascii") as out:
+        out.write("+0d\n")
+    with server("ocsp-ends", tls_ocsp=file, env={
+            "LD_PRELOAD": library, "FAKETIME_TIMESTAMP_FILE": clock,
+            "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1"}) as other:
+        tap.equal(_stapled(other, net.host()), "good", "at first")
+        mark = other.mark()
+        with open(clock, "w", encoding="ascii") as out:
+            out.write("+2d\n")
+        tap.equal(_stapled(other, net.host()), None, "two days later")
+        other.await_log(r"event=config\.tls level=warning .*out of date",
+                        mark)
 
 
 # ---- real programs ----

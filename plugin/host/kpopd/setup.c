@@ -72,7 +72,7 @@ static int32_t
 part_tls(struct setup *setup, char *error, size_t error_size)
 {
     static const char *const keys[] = { "tls_certificate", "tls_key",
-                                        "tls_client_ca" };
+                                        "tls_client_ca", "tls_ocsp" };
     const struct kpop_api *api = setup->api;
     int32_t rc = KPOP_OK;
     size_t i;
@@ -81,10 +81,11 @@ part_tls(struct setup *setup, char *error, size_t error_size)
         && api->get(setup->sessions, "listen_pop3s")[0] != '\0')
         return api->blame(setup->sessions, "tls_certificate",
                           "is needed for listen_pop3s", error, error_size);
-    if (asprintf(&setup->tls_files, "%s %s %s",
+    if (asprintf(&setup->tls_files, "%s %s %s %s",
                  api->get(setup->sessions, keys[0]),
                  api->get(setup->sessions, keys[1]),
-                 api->get(setup->sessions, keys[2])) < 0) {
+                 api->get(setup->sessions, keys[2]),
+                 api->get(setup->sessions, keys[3])) < 0) {
         setup->tls_files = NULL;
         return KPOP_NO_MEMORY;
     }
