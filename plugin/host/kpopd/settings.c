@@ -311,7 +311,8 @@ read_module_keys(const struct reading *r)
             s->tickets_wanted = true;
     }
     s->external =
-        kpopd_settings_list(reading_text(r, "mechanisms"), "EXTERNAL");
+        kpopd_settings_list(reading_text(r, "mechanisms"), "EXTERNAL")
+        && reading_text(r, "tls_client_ca")[0] != '\0';
     s->layers = gssapi && strtoul(reading_text(r, "max_ssf"), NULL, 10) > 0;
     s->state_dir = strdup(reading_text(r, "state_dir"));
     s->replay_cache = strdup(reading_text(r, "replay_cache"));

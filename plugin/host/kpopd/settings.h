@@ -68,7 +68,7 @@ struct settings {
     uint64_t login_timeout; /* milliseconds; the module's key */
     bool use_syslog;
     uint32_t log_level;
-    bool external;       /* EXTERNAL is listed */
+    bool external;       /* EXTERNAL can work */
     bool tickets_wanted; /* KPOP, or GSSAPI and there is a keytab */
     bool layers;         /* max_ssf above 0: workers run GSSAPI */
 };

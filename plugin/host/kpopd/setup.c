@@ -434,21 +434,24 @@ static void
 warn_of_no_way_in(const struct setup *setup)
 {
     const struct settings *s = &setup->settings;
-    const char *names = setup->api->get(setup->sessions, "mechanisms");
+    const struct kpop_api *api = setup->api;
+    const char *names = api->get(setup->sessions, "mechanisms");
     bool passwords = kpopd_settings_list(names, "USER")
                      || kpopd_settings_list(names, "PLAIN");
     bool secrets = strstr(names, "APOP") != NULL
                    || strstr(names, "CRAM") != NULL
                    || strstr(names, "SCRAM") != NULL;
+    bool pop3 = api->get(setup->sessions, "listen_pop3")[0] != '\0'
+                || api->get(setup->sessions, "listen_pop3s")[0] != '\0';
 
-    if (setup->api->get(setup->sessions, "listen_pop3")[0] == '\0'
-        || setup->gssapi_works
+    if (!pop3 || setup->gssapi_works || s->external
         || (passwords && s->password_source != PASSWORDS_NONE)
         || (secrets && s->secret_source != SECRETS_NONE))
         return;
     log_event(KPOP_LOG_WARNING, "config.mechanisms",
               "problem=\"nobody can log in by POP3: GSSAPI needs a keytab, "
-              "USER and PLAIN need passwords, the others secrets\"");
+              "USER and PLAIN need passwords, EXTERNAL needs tls_client_ca, "
+              "the others secrets\"");
 }
 
 int
