@@ -5,6 +5,7 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
@@ -17,7 +18,10 @@
 #include "plugin/tls_internal.h"
 #include "plugin/tlsfile.h"
 
-enum { PAIRS_MAX = 64 };
+enum {
+    PAIRS_MAX = 64,
+    CHAIN_MAX = 32 * 1024 /* octets of the certificates that a client shows */
+};
 
 /* ECDHE with an AEAD and nothing else; TLS 1.3 has only such ones. */
 static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
@@ -116,29 +120,36 @@ load_clients(struct tlsfile *r, SSL_CTX *context)
     }
     SSL_CTX_set_client_CA_list(context, names);
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, take_any);
+    SSL_CTX_set_max_cert_list(context, CHAIN_MAX);
     return STATUS_OK;
 }
 
-/* A ticket carries the client's certificate, so it is good only where the same
- * authorities are asked. */
 static bool
-set_id(SSL_CTX *context)
+hash_file(EVP_MD_CTX *md, const char *path)
 {
-    const STACK_OF(X509_NAME) *names = SSL_CTX_get_client_CA_list(context);
-    unsigned char id[EVP_MAX_MD_SIZE] = "kpop";
+    unsigned char octets[4096];
+    BIO *file = BIO_new_file(path, "rb");
+    bool done = file != NULL;
+    size_t got = 0;
+
+    while (done && BIO_read_ex(file, octets, sizeof(octets), &got) == 1)
+        done = EVP_DigestUpdate(md, octets, got) == 1;
+    BIO_free(file);
+    return done;
+}
+
+/* A ticket carries the client's certificate and what was found about it, so it
+ * is good only where the same authorities are asked. */
+static bool
+set_id(const struct tls_settings *settings, SSL_CTX *context)
+{
+    unsigned char id[EVP_MAX_MD_SIZE];
     EVP_MD_CTX *md = EVP_MD_CTX_new();
-    bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1;
-    int count = names != NULL ? sk_X509_NAME_num(names) : 0;
+    bool done = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1
+                && (settings->client_ca[0] == '\0'
+                    || hash_file(md, settings->client_ca))
+                && EVP_DigestFinal_ex(md, id, NULL) == 1;
 
-    for (int i = 0; done && i < count; i++) {
-        const unsigned char *der;
-        size_t size;
-
-        done = X509_NAME_get0_der(sk_X509_NAME_value(names, i), &der, &size)
-                   == 1
-               && EVP_DigestUpdate(md, der, size) == 1;
-    }
-    done = done && EVP_DigestFinal_ex(md, id, NULL) == 1;
     EVP_MD_CTX_free(md);
     return done && SSL_CTX_set_session_id_context(context, id, 32) == 1;
 }
@@ -183,7 +194,8 @@ on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 /* ---- a context for each certificate ---- */
 
 static bool
-set_up(SSL_CTX *context, struct tls_world *world)
+set_up(const struct tls_settings *settings, SSL_CTX *context,
+       struct tls_world *world)
 {
     (void)SSL_CTX_set_options(context,
                               SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION
@@ -198,7 +210,7 @@ set_up(SSL_CTX *context, struct tls_world *world)
     (void)SSL_CTX_set_tlsext_servername_arg(context, world);
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) == 1
            && SSL_CTX_set_cipher_list(context, ciphers) == 1
-           && set_id(context) && tls_ticket_use(context);
+           && set_id(settings, context) && tls_ticket_use(context);
 }
 
 static int
@@ -214,7 +226,7 @@ add_pair(struct tlsfile *r, struct tls_world *world, const char *certificate,
     status = load_pair(r, context, certificate, key);
     if (status == STATUS_OK)
         status = load_clients(r, context);
-    if (status == STATUS_OK && !set_up(context, world))
+    if (status == STATUS_OK && !set_up(r->settings, context, world))
         status = STATUS_NO_MEMORY;
     return status;
 }
