@@ -78,7 +78,7 @@ int
 tlsfile_check(struct tlsfile *r, const char *key, const char *path,
               bool is_secret)
 {
-    struct stat st;
+    struct stat st = { 0 };
     int error;
 
     if (path[0] != '/')
