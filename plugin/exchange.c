@@ -357,12 +357,12 @@ fill_channel(struct kpop_exchange *exchange)
     struct mech_peer *peer = &exchange->peer;
 
     peer->has_tls = facts_are_secret(facts);
-    peer->bindings[0].type = facts->binding_type;
-    peer->bindings[0].data = facts->binding;
-    peer->bindings[0].size = facts->binding_size;
-    peer->bindings[1].type = "tls-server-end-point";
-    peer->bindings[1].data = facts->end_point;
-    peer->bindings[1].size = facts->end_point_size;
+    peer->bindings[0] = (struct mech_binding){
+        facts->binding_type, facts->binding, facts->binding_size };
+    peer->bindings[1] = (struct mech_binding){
+        "tls-server-end-point", facts->end_point, facts->end_point_size };
+    peer->finished = (struct mech_binding){
+        "tls-unique", facts->finished, facts->finished_size };
     peer->plus = mechanism_has_plus(exchange->plugin, exchange->config,
                                     facts, exchange->mech->name);
     peer->certificate = facts->client_certificate;

@@ -23,10 +23,37 @@ static const size_t texts[] = {
 };
 enum { TEXTS = sizeof(texts) / sizeof(texts[0]) };
 
+static const struct {
+    size_t data;
+    size_t size;
+} octets[] = {
+    { offsetof(struct kpop_facts, client_certificate),
+      offsetof(struct kpop_facts, client_certificate_size) },
+    { offsetof(struct kpop_facts, binding),
+      offsetof(struct kpop_facts, binding_size) },
+    { offsetof(struct kpop_facts, end_point),
+      offsetof(struct kpop_facts, end_point_size) },
+    { offsetof(struct kpop_facts, finished),
+      offsetof(struct kpop_facts, finished_size) },
+};
+enum { OCTETS = sizeof(octets) / sizeof(octets[0]) };
+
 static const char **
 text_at(struct kpop_facts *facts, size_t i)
 {
     return (const char **)(void *)((char *)facts + texts[i]);
+}
+
+static const void **
+octets_at(struct kpop_facts *facts, size_t i)
+{
+    return (const void **)(void *)((char *)facts + octets[i].data);
+}
+
+static size_t *
+size_at(struct kpop_facts *facts, size_t i)
+{
+    return (size_t *)(void *)((char *)facts + octets[i].size);
 }
 
 static bool
@@ -58,19 +85,15 @@ facts_measure(struct kpop_facts *full, const char *default_id,
         full->session_id = default_id;
         need += strlen(default_id);
     }
-    if (full->client_certificate == NULL)
-        full->client_certificate_size = 0;
-    if (full->binding == NULL)
-        full->binding_size = 0;
-    if (full->end_point == NULL)
-        full->end_point_size = 0;
-    if (full->client_certificate_size > FACTS_BYTES_MAX
-        || full->binding_size > FACTS_BYTES_MAX
-        || full->end_point_size > FACTS_BYTES_MAX || !service_is_known(full))
-        return KPOP_INVALID;
-    *need_out = need + full->client_certificate_size + full->binding_size
-                + full->end_point_size;
-    return KPOP_OK;
+    for (size_t i = 0; i < OCTETS; i++) {
+        if (*octets_at(full, i) == NULL)
+            *size_at(full, i) = 0;
+        if (*size_at(full, i) > FACTS_BYTES_MAX)
+            return KPOP_INVALID;
+        need += *size_at(full, i);
+    }
+    *need_out = need;
+    return service_is_known(full) ? KPOP_OK : KPOP_INVALID;
 }
 
 /* Copies octets to *at and moves it on. */
@@ -112,10 +135,9 @@ facts_copy(const struct kpop_facts *facts, const char *default_id,
 
         *text = place(&at, *text, strlen(*text) + 1);
     }
-    copy->client_certificate =
-        place(&at, full.client_certificate, full.client_certificate_size);
-    copy->binding = place(&at, full.binding, full.binding_size);
-    copy->end_point = place(&at, full.end_point, full.end_point_size);
+    for (size_t i = 0; i < OCTETS; i++)
+        *octets_at(copy, i) = place(&at, *octets_at(copy, i),
+                                    *size_at(copy, i));
     *facts_out = copy;
     return KPOP_OK;
 }

@@ -174,6 +174,8 @@ struct kpop_facts {
     size_t binding_size;
     const void *end_point; /* RFC 5929: tls-server-end-point, a hash of the */
     size_t end_point_size; /* server's certificate; 0 = unknown */
+    const void *finished;  /* the handshake's first Finished message, of TLS */
+    size_t finished_size;  /* 1.3, too, where some GSSAPI clients bind to it */
 };
 
 /* Who somebody proved to be, and as whom they wish to read mail. */

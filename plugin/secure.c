@@ -166,6 +166,8 @@ learn(struct kpop_session *session)
     full.binding_size = tls.binding_size;
     full.end_point = tls.end_point;
     full.end_point_size = tls.end_point_size;
+    full.finished = tls.finished;
+    full.finished_size = tls.finished_size;
     status = facts_copy(&full, full.session_id, &copy);
     if (status != KPOP_OK)
         return status;

@@ -25,7 +25,8 @@ enum {
     SUBJECT_MAX = 256,
     CERTIFICATE_MAX = 16 * 1024, /* of a client */
     HANDSHAKE = 0x16,        /* the first octet of a ClientHello's record */
-    FINISHED_MIN = 12
+    FINISHED_MIN = 12,
+    EXPORTED = 32
 };
 
 struct tls {
@@ -41,7 +42,8 @@ struct tls {
     /* Lent by tls_get_facts(). */
     unsigned char *certificate;
     char subject[SUBJECT_MAX];
-    unsigned char binding[TLS_BINDING_MAX];
+    unsigned char exported[EXPORTED];
+    unsigned char finished[TLS_BINDING_MAX];
     unsigned char end_point[EVP_MAX_MD_SIZE];
 };
 
@@ -345,6 +347,23 @@ get_end_point(struct tls *tls, struct tls_facts *facts)
     facts->end_point_size = size;
 }
 
+/* The first of the handshake: the client's, or the server's when a session was
+ * resumed; but in TLS 1.3 clients look where they looked before. */
+static void
+get_finished(struct tls *tls, struct tls_facts *facts)
+{
+    SSL *ssl = tls->ssl;
+    size_t size = SSL_session_reused(ssl)
+                      ? SSL_get_finished(ssl, tls->finished, TLS_BINDING_MAX)
+                      : SSL_get_peer_finished(ssl, tls->finished,
+                                              TLS_BINDING_MAX);
+
+    if (size < FINISHED_MIN || size > TLS_BINDING_MAX)
+        return;
+    facts->finished = tls->finished;
+    facts->finished_size = size;
+}
+
 /* TLS 1.3: RFC 9266.  TLS 1.2: the first Finished message (RFC 5929 section
  * 3), which binds only with an extended master secret (RFC 7627). */
 static void
@@ -354,23 +373,17 @@ get_binding(struct tls *tls, struct tls_facts *facts)
     SSL *ssl = tls->ssl;
 
     if (SSL_version(ssl) >= TLS1_3_VERSION) {
-        if (SSL_export_keying_material(ssl, tls->binding, 32, label,
+        if (SSL_export_keying_material(ssl, tls->exported, EXPORTED, label,
                                        sizeof(label) - 1, NULL, 0, 1) != 1)
             return;
         facts->binding_type = "tls-exporter";
-        facts->binding_size = 32;
+        facts->binding = tls->exported;
+        facts->binding_size = EXPORTED;
     } else if (SSL_get_extms_support(ssl) == 1) {
-        size_t size =
-            SSL_session_reused(ssl)
-                ? SSL_get_finished(ssl, tls->binding, TLS_BINDING_MAX)
-                : SSL_get_peer_finished(ssl, tls->binding, TLS_BINDING_MAX);
-
-        if (size < FINISHED_MIN || size > TLS_BINDING_MAX)
-            return;
         facts->binding_type = "tls-unique";
-        facts->binding_size = size;
+        facts->binding = facts->finished;
+        facts->binding_size = facts->finished_size;
     }
-    facts->binding = tls->binding;
 }
 
 int
@@ -389,6 +402,7 @@ tls_get_facts(struct tls *tls, struct tls_facts *facts_out)
     facts.resumed = SSL_session_reused(tls->ssl) == 1;
     status = get_certificate(tls, &facts);
     get_end_point(tls, &facts);
+    get_finished(tls, &facts);
     get_binding(tls, &facts);
     facts.subject = tls->subject;
     ERR_clear_error();

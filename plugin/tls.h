@@ -94,6 +94,8 @@ struct tls_facts {
     size_t binding_size;
     const uint8_t *end_point;   /* tls-server-end-point, RFC 5929 */
     size_t end_point_size;      /* 0 = it has none */
+    const uint8_t *finished;    /* the first Finished message */
+    size_t finished_size;
 };
 
 /* STATUS_OK, STATUS_NO_MEMORY. */

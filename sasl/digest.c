@@ -72,15 +72,16 @@ hash_channel(EVP_MD_CTX *context, const char *type, const uint8_t *name,
              size_t len, uint8_t *octets_out)
 {
     /* No addresses, then the length, least octet first. */
-    const size_t all = strlen(type) + 1 + len;
+    const size_t prefix = strlen(type);
+    const size_t all = (prefix > 0 ? prefix + 1 : 0) + len;
     uint8_t head[20] = { 0 };
 
     for (size_t i = 0; i < 4; i++)
         head[16 + i] = (uint8_t)(all >> 8 * i);
     return EVP_DigestInit_ex(context, EVP_md5(), NULL) == 1 &&
            EVP_DigestUpdate(context, head, sizeof(head)) == 1 &&
-           EVP_DigestUpdate(context, type, strlen(type)) == 1 &&
-           EVP_DigestUpdate(context, ":", 1) == 1 &&
+           EVP_DigestUpdate(context, type, prefix) == 1 &&
+           EVP_DigestUpdate(context, ":", prefix > 0) == 1 &&
            EVP_DigestUpdate(context, name, len) == 1 &&
            EVP_DigestFinal_ex(context, octets_out, NULL) == 1;
 }

@@ -70,7 +70,8 @@ enum { DIGEST_CHANNEL = 16 };
 
 /*
  * The MD5 by which GSSAPI knows channel bindings without addresses (RFC 4121
- * section 4.1.1.2): "type:" and the channel's name (RFC 5056).  STATUS_OK;
+ * section 4.1.1.2): "type:" and the channel's name (RFC 5056), or the name
+ * alone where type is "".  STATUS_OK;
  * STATUS_TEMP when the library has no MD5, or no memory.
  */
 int digest_channel(const char *type, const uint8_t *name, size_t len,

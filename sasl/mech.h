@@ -67,6 +67,7 @@ struct mech_peer {
     unsigned max_ssf; /* strongest security layer allowed; 0 = none */
     bool has_tls;
     struct mech_binding bindings[MECH_BINDINGS];
+    struct mech_binding finished; /* no good name in TLS 1.3, yet used */
     bool plus;        /* the client was offered NAME-PLUS as well */
     const uint8_t *certificate; /* of the client, DER, verified */
     size_t certificate_size;    /* 0 = it showed none */

@@ -35,6 +35,7 @@ static const struct member members[] = {
     AT(kpop_facts, client_certificate_size), AT(kpop_facts, binding_type),
     AT(kpop_facts, binding), AT(kpop_facts, binding_size),
     AT(kpop_facts, end_point), AT(kpop_facts, end_point_size),
+    AT(kpop_facts, finished), AT(kpop_facts, finished_size),
 
     SIZE(kpop_identity), AT(kpop_identity, size),
     AT(kpop_identity, reserved), AT(kpop_identity, mechanism),

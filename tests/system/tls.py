@@ -627,16 +627,8 @@ def ocsp_response_that_ends_is_sent_no_more():
 def fetchmail(port, **more):
     global counter
     counter += 1
-    directory = os.path.join(scratch.name, f"client{counter}")
-    client = Fetchmail(directory, port, **more)
-    rc = os.path.join(directory, "rc")
-    with open(rc, encoding="ascii") as file:
-        text = file.read()
-    text = text.replace("sslproto '' no sslcertck",
-                        f"sslcertfile {authority.path}")
-    with open(rc, "w", encoding="ascii") as file:
-        file.write(text)
-    return client
+    return Fetchmail(os.path.join(scratch.name, f"client{counter}"), port,
+                     tls=f"sslcertfile {authority.path}", **more)
 
 
 def a2_fetchmail_by_kpop_and_stls():
@@ -649,19 +641,6 @@ def a2_fetchmail_by_kpop_and_stls():
     kpopd.await_log(r"tls\.start .*service=kpop version=TLSv1\.3", mark)
 
 
-def fetchmail_by_stls_and_by_pop3s():
-    for port, more, service in (
-            (kpopd.ports["pop3"], "", "pop3"),
-            (kpopd.ports["pop3s"], "ssl", "pop3s")):
-        box()
-        mark = kpopd.mark()
-        client = fetchmail(port, protocol="pop3", auth="password",
-                           password="alice-password", more=more)
-        tap.equal(client.run(realm), 0, client.output)
-        tap.equal(len(client.got()), 2, "messages")
-        kpopd.await_log(rf"tls\.start .*service={service} ", mark)
-
-
 def fetchmail_that_does_not_trust_us_fetches_nothing():
     maildir = box()
     client = Fetchmail(os.path.join(scratch.name, "distrust"),
@@ -671,43 +650,6 @@ def fetchmail_that_does_not_trust_us_fetches_nothing():
     tap.true(client.run(realm) != 0, client.output)
     tap.equal(len(maildir.names()), 2, "messages left")
     serves()
-
-
-def curl_by_stls_and_by_pop3s():
-    if not shutil.which("curl"):
-        raise tap.Skip("curl is not installed")
-    for url, more in ((f"pop3://{net.host()}:{kpopd.ports['pop3']}/1",
-                       ["--ssl-reqd"]),
-                      (f"pop3s://{net.host()}:{kpopd.ports['pop3s']}/1", [])):
-        box()
-        done = subprocess.run(
-            ["curl", "-q", "-s", "-S", "--cacert", authority.path, *more,
-             "-u", "alice:alice-password", url], check=False,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=30 * tap.SLOW)
-        tap.equal(done.returncode, 0, f"curl {url}: {done.stdout!r}")
-        tap.contains(done.stdout, b"This is message 1.")
-
-
-def mpop_by_stls_and_by_pop3s():
-    if not shutil.which("mpop"):
-        raise tap.Skip("mpop is not installed")
-    for service, starttls in (("pop3", "on"), ("pop3s", "off")):
-        box()
-        home = os.path.join(scratch.name, "mpop-" + service)
-        for name in ("new", "cur", "tmp"):
-            os.makedirs(os.path.join(home, "box", name))
-        done = subprocess.run(
-            ["mpop", f"--host={net.host()}", f"--port={kpopd.ports[service]}",
-             "--tls=on", f"--tls-starttls={starttls}",
-             f"--tls-trust-file={authority.path}", "--auth=user",
-             "--user=alice", "--passwordeval=echo alice-password",
-             f"--uidls-file={home}/uidls", f"--delivery=maildir,{home}/box"],
-            check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=dict(os.environ, HOME=home), timeout=30 * tap.SLOW)
-        tap.equal(done.returncode, 0, f"mpop {service}: {done.stdout!r}")
-        tap.equal(len(os.listdir(os.path.join(home, "box", "new"))), 2,
-                  "messages")
 
 
 # ---- who the channel names ----

@@ -20,6 +20,12 @@ static const uint8_t end_point_sum[] = {
     0x1c, 0xdc, 0x1b, 0x68, 0xc5, 0x8e, 0x9e, 0x30
 };
 
+/* As libsasl2 counts it. */
+static const uint8_t bare_sum[] = {
+    0xe1, 0xf0, 0x10, 0xdf, 0xbb, 0xc5, 0x88, 0x56,
+    0x73, 0x6c, 0x2a, 0x2b, 0xb9, 0xd7, 0xd9, 0xe1
+};
+
 /* A TLS connection whose channel has both names. */
 static struct mech_peer
 inside_tls(void)
@@ -41,6 +47,24 @@ TEST(g8_each_name_of_the_channel_is_taken)
 
     CHECK(binding_problem(&peer, unique_sum) == NULL);
     CHECK(binding_problem(&peer, end_point_sum) == NULL);
+}
+
+TEST(g8_names_without_a_type_are_taken)
+{
+    const struct mech_peer peer = inside_tls();
+
+    CHECK(binding_problem(&peer, bare_sum) == NULL);
+}
+
+TEST(g8_finished_message_is_taken_but_names_nothing_else)
+{
+    struct mech_peer peer = { .has_tls = true };
+
+    peer.finished = (struct mech_binding){ "tls-unique", unique,
+                                           sizeof(unique) };
+    CHECK(binding_problem(&peer, bare_sum) == NULL);
+    CHECK(binding_problem(&peer, unique_sum) == NULL);
+    CHECK(binding_problem(&peer, end_point_sum) != NULL);
 }
 
 TEST(g8_no_binding_is_taken_everywhere)
@@ -87,6 +111,8 @@ TEST(g8_a_bound_ticket_without_tls_is_refused)
 
 TEST_MAIN("binding",
           T(g8_each_name_of_the_channel_is_taken),
+          T(g8_names_without_a_type_are_taken),
+          T(g8_finished_message_is_taken_but_names_nothing_else),
           T(g8_no_binding_is_taken_everywhere),
           T(g8_another_channel_is_refused),
           T(g8_a_name_that_the_channel_lacks_is_refused),

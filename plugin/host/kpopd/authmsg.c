@@ -28,6 +28,7 @@ put_facts(struct ipc_writer *w, const struct kpop_facts *f)
     ipc_put_text(w, f->binding_type);
     ipc_put_bytes(w, f->binding, f->binding_size);
     ipc_put_bytes(w, f->end_point, f->end_point_size);
+    ipc_put_bytes(w, f->finished, f->finished_size);
 }
 
 static void
@@ -50,6 +51,7 @@ get_facts(struct ipc_reader *r, struct kpop_facts *f)
     f->binding_type = ipc_get_text(r, AUTH_TEXT_MAX);
     f->binding = ipc_get_bytes(r, AUTH_BINDING_MAX, &f->binding_size);
     f->end_point = ipc_get_bytes(r, AUTH_BINDING_MAX, &f->end_point_size);
+    f->finished = ipc_get_bytes(r, AUTH_BINDING_MAX, &f->finished_size);
 }
 
 static void

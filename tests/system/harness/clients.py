@@ -14,7 +14,8 @@ class Fetchmail:
     """fetchmail in a home of its own; what it gets lands in got()."""
 
     def __init__(self, directory, port, protocol="kpop", user="alice",
-                 auth="kerberos_v5", password="unused", more=""):
+                 auth="kerberos_v5", password="unused", more="",
+                 tls="sslproto '' no sslcertck"):
         if shutil.which("fetchmail") is None:
             raise tap.Skip("fetchmail is not installed")
         self.directory = directory
@@ -29,8 +30,7 @@ class Fetchmail:
         with open(rc, "w", encoding="ascii") as file:
             file.write(f"poll {net.host()} service {port} protocol {protocol}"
                        f" auth {auth}\n  user {user} password {password}"
-                       f" is {me} here\n  fetchall sslproto '' no sslcertck"
-                       f" {more}\n  mda {deliver}\n")
+                       f" is {me} here\n  fetchall {tls} {more}\n  mda {deliver}\n")
         os.chmod(rc, 0o600)
         self.words = ["fetchmail", "-f", rc, "--nodetach", "--nosyslog",
                       "--timeout", "30"]

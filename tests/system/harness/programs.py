@@ -2,7 +2,8 @@
 # every run in a home of its own.
 #
 # fetch(mechanism) gives the messages that arrived as octets with LF line ends;
-# what the program said is kept in output.  None of them sees the real home,
+# what the program said is kept in output.  tls is "", "STLS" or "POP3S"; then
+# the program trusts what is in the file ca, and that alone.  None of them sees the real home,
 # /etc/krb5.conf or a ticket of the user's own.
 #
 # SPDX-License-Identifier: MIT
@@ -15,6 +16,7 @@ import re
 import select
 import shlex
 import shutil
+import ssl
 import struct
 import subprocess
 import termios
@@ -31,13 +33,15 @@ class Program:
     """A client program; word is what to look for in PATH."""
     word = None
 
-    def __init__(self, directory, kpopd, realm):
+    def __init__(self, directory, kpopd, realm, tls="", ca=None):
         if self.word and not self.path():
             raise tap.Skip(f"{self.word} is not installed")
         self.directory = directory
         self.kpopd = kpopd
         self.realm = realm
-        self.port = kpopd.ports["pop3"]
+        self.tls = tls
+        self.ca = ca
+        self.port = kpopd.ports["pop3s" if tls == "POP3S" else "pop3"]
         self.output = ""
         os.makedirs(directory, mode=0o700)
 
@@ -91,13 +95,16 @@ class Fetchmail(Program):
     ways = {"USER": ("pop3", "password"), "APOP": ("apop", "any"),
             "CRAM-MD5": ("pop3", "cram-md5"), "GSSAPI": ("pop3", "gssapi"),
             "KPOP": ("kpop", "kerberos_v5")}
+    wants = {"": "sslproto '' no sslcertck", "STLS": "sslcertck sslcertfile ",
+             "POP3S": "ssl sslcertck sslcertfile "}
 
     def fetch(self, mechanism):
         protocol, auth = self.ways[mechanism.split("+")[0]]
         port = 1109 if mechanism == "KPOP" else self.port
         client = clients.Fetchmail(
             os.path.join(self.directory, "home"), port, protocol, "alice",
-            auth, PASSWORD, "no rewrite")
+            auth, PASSWORD, "no rewrite",
+            self.wants[self.tls] + (self.ca or ""))
         status = client.run(self.realm, self.environment(
             mechanism)["KRB5CCNAME"], 30)
         self.output = client.output
@@ -114,9 +121,12 @@ class Curl(Program):
         # It takes GSSAPI only for users with a realm.
         user = ("alice@EXAMPLE.ORG:" if mechanism.startswith("GSSAPI")
                 else f"alice:{PASSWORD}")
+        scheme = "pop3s" if self.tls == "POP3S" else "pop3"
         words = ["curl", "-q", "-s", "-v", "--login-options", login,
                  "-u", user, "-o", "got",
-                 f"pop3://{net.host()}:{self.port}/1"]
+                 f"{scheme}://{net.host()}:{self.port}/1"]
+        if self.tls:
+            words[2:2] = ["--ssl-reqd", "--cacert", self.ca]
         if mechanism.endswith("+IR"):
             words.insert(2, "--sasl-ir")
         self.run(words, mechanism)
@@ -132,12 +142,19 @@ class Mpop(Program):
     def fetch(self, mechanism):
         way = mechanism.split("+")[0].lower()
         self.run(["mpop", f"--host={net.host()}", f"--port={self.port}",
-                  "--tls=off", f"--auth={way}", "--user=alice",
+                  *self.security(), f"--auth={way}", "--user=alice",
                   f"--passwordeval=echo {PASSWORD}", "--keep=on",
                   "--received-header=off", "--uidls-file=" + os.path.join(
                       self.directory, "uidls"),
                   f"--delivery=maildir,{self.maildir()}"], mechanism)
         return self.delivered("box/new/*")
+
+    def security(self):
+        if not self.tls:
+            return ["--tls=off"]
+        stls = "on" if self.tls == "STLS" else "off"
+        return ["--tls=on", f"--tls-starttls={stls}",
+                f"--tls-trust-file={self.ca}"]
 
     def maildir(self):
         for name in ("new", "cur", "tmp"):
@@ -153,8 +170,12 @@ class Getmail(Program):
         deliver = self.file("deliver", "#!/bin/sh\n"
                             f'cat >"{self.directory}/got.$$"\n', 0o700)
         apop = "true" if mechanism == "APOP" else "false"
+        kind, trust = "SimplePOP3Retriever", ""
+        if self.tls:
+            kind, trust = "SimplePOP3SSLRetriever", f"ca_certs = {self.ca}"
         rc = self.file("getmailrc", f"""[retriever]
-type = SimplePOP3Retriever
+type = {kind}
+{trust}
 server = {net.host()}
 port = {self.port}
 username = alice
@@ -182,19 +203,27 @@ class Mutt(Program):
     def fetch(self, mechanism):
         box = os.path.join(self.directory, "box")
         way = mechanism.split("+")[0].lower()
+        scheme = "pops" if self.tls == "POP3S" else "pop"
         rc = self.file("muttrc", f"""set pop_authenticators="{way}"
 set pop_user=alice pop_pass={PASSWORD}
 set folder={self.directory} spoolfile={self.directory}/none
 set mbox_type=Maildir confirmappend=no confirmcreate=no copy=no
 set quit=yes delete=no message_cachedir="" header_cache="" wait_key=no
 set pop_reconnect=no timeout=1 mail_check=1 sleep_time=0 postponed=""
-set certificate_file="" ssl_starttls=no ssl_force_tls=no tunnel=""
+set certificate_file="" tunnel="" {self.security()}
 unset pop_delete
 push "<tag-pattern>.<enter><tag-prefix><copy-message>{box}<enter><quit>"
 """)
         self.on_terminal(["mutt", "-n", "-F", rc, "-f",
-                          f"pop://alice@{net.host()}:{self.port}/"], mechanism)
+                          f"{scheme}://alice@{net.host()}:{self.port}/"],
+                         mechanism)
         return self.delivered("box/new/*") + self.delivered("box/cur/*")
+
+    def security(self):
+        if not self.tls:
+            return "ssl_starttls=no ssl_force_tls=no"
+        return (f"ssl_starttls=yes ssl_force_tls=yes "
+                f'ssl_ca_certificates_file="{self.ca}"')
 
     def on_terminal(self, words, mechanism):
         ours, its = pty.openpty()
@@ -239,7 +268,9 @@ class Inc(Program):
                  "-noaudit", "-nochangecur"]
         if mechanism != "USER":
             words += ["-sasl", "-saslmech", mechanism.split("+")[0].lower()]
-        self.run(words, mechanism, MH=os.path.join(self.directory, "profile"))
+        words += {"": [], "STLS": ["-tls"], "POP3S": ["-initialtls"]}[self.tls]
+        self.run(words, mechanism, MH=os.path.join(self.directory, "profile"),
+                 SSL_CERT_FILE=self.ca or "")
         return self.delivered("mh/inbox/[0-9]*")
 
 
@@ -261,12 +292,15 @@ class Pop3test(Program):
         words = [self.path(), "-p", str(self.port), "-a", "alice", "-u",
                  "alice", "-w", PASSWORD, "-m",
                  {"USER": "user"}.get(name, name), "-k", layer, "-l", layer,
+                 *{"": [], "STLS": ["-t", ""], "POP3S": ["-s"]}[self.tls],
                  net.host()]
         libraries = ":".join(glob.glob(os.path.join(
             net.BUILD, "unpacked/usr/lib/*-linux-gnu*")))
         heard = self.run(words, mechanism, "RETR 1\r\nQUIT\r\n",
                          LD_LIBRARY_PATH=libraries)
-        tap.contains(self.output, f"Security strength factor: {layer}\n")
+        # TLS counts, too.
+        tap.contains(self.output, "Security strength factor: "
+                     f"{'256' if self.tls else layer}\n")
         message = re.search(rb"(?s)\n\+OK [^\n]*\n((?:(?!\n\+OK ).)*?\n)"
                             rb"\.\r\n[^\n]*\+OK bye", heard)
         tap.true(message, f"a message in\n{self.output}")
@@ -280,9 +314,12 @@ class NetPop3(Program):
     def fetch(self, mechanism):
         script = self.file("fetch.pl", """use strict;
 use Net::POP3;
-my ($host, $port, $mechanism, $password) = @ARGV;
-my $pop = Net::POP3->new($host, Port => $port, Timeout => 20, Debug => 1)
+my ($host, $port, $mechanism, $password, $tls, $ca) = @ARGV;
+my @trust = $tls ? (SSL_ca_file => $ca) : ();
+my $pop = Net::POP3->new($host, Port => $port, Timeout => 20, Debug => 1,
+                         SSL => $tls eq 'POP3S', @trust)
     or die "no connection: $@";
+$tls ne 'STLS' or $pop->starttls(@trust) or die "no TLS: ", $pop->message;
 my $count;
 if ($mechanism eq 'USER') {
     $count = $pop->login('alice', $password);
@@ -303,15 +340,15 @@ close $got;
 $pop->quit;
 """)
         self.run(["perl", script, net.host(), str(self.port), mechanism,
-                  PASSWORD], mechanism)
-        return self.delivered("got")
+                  PASSWORD, self.tls, self.ca or ""], mechanism)
+        return [m.replace(b"\r\n", b"\n") for m in self.delivered("got")]
 
 
 class Poplib(Program):
     """The module of the Python that runs this."""
 
     def fetch(self, mechanism):
-        client = poplib.POP3(net.host(), self.port, timeout=20)
+        client = self.connect()
         if mechanism == "APOP":
             client.apop("alice", PASSWORD)
         else:
@@ -320,3 +357,47 @@ class Poplib(Program):
         lines = client.retr(1)[1]
         client.quit()
         return [b"".join(line + b"\n" for line in lines)]
+
+    def connect(self):
+        if self.tls == "POP3S":
+            return poplib.POP3_SSL(net.host(), self.port, timeout=20,
+                                   context=self.context())
+        client = poplib.POP3(net.host(), self.port, timeout=20)
+        if self.tls:
+            client.stls(self.context())
+        return client
+
+    def context(self):
+        return ssl.create_default_context(cafile=self.ca)
+
+
+class Camel(Program):
+    """libcamel, the library of Evolution, by tests/lib/camelclient.py.  Its
+    POP3 is unpacked below the build folder: installed, it brings a desktop
+    along.  The bindings are those of Debian's Python."""
+    python = "/usr/bin/python3"
+
+    def __init__(self, *words, **more):
+        done = subprocess.run(
+            [self.python, "-c", "import gi\n"
+             "gi.require_version('Camel', '1.2')\n"
+             "from gi.repository import Camel"], check=False,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if done.returncode or not self.providers():
+            raise tap.Skip("libcamel is not installed")
+        super().__init__(*words, **more)
+
+    @staticmethod
+    def providers():
+        found = glob.glob(os.path.join(
+            net.BUILD, "unpacked/usr/lib/**/camel-providers"), recursive=True)
+        return found and found[0]
+
+    def fetch(self, mechanism):
+        self.run([self.python, os.path.abspath("tests/lib/camelclient.py"),
+                  net.host(), str(self.port), self.tls or "none", mechanism,
+                  PASSWORD, self.ca or "/dev/null", "got"], mechanism,
+                 EDS_CAMEL_PROVIDER_DIR=self.providers())
+        added = rb"(?m)^(X-Evolution-.*|MIME-Version): .*\n"
+        return [re.sub(added, b"", m.replace(b"\r\n", b"\n"))
+                for m in self.delivered("got")]

@@ -38,6 +38,9 @@ class Authority:
                 self.path, "-days", "30", "-subj", f"/CN={name}",
                 "-addext", "basicConstraints=critical,CA:TRUE")
 
+    def file(self, name):
+        return os.path.join(self.directory, name)
+
     def sign(self, file, *names, days="30", kind=CURVE, subject=None):
         """(certificate, key) with these subjectAltNames."""
         certificate = os.path.join(self.directory, file + ".pem")
