@@ -260,6 +260,8 @@ fuzzers: $(fuzzers)
 
 check-long:
 	$(MAKE) check
+	packaging/install-packages long
+	BUILD=$(BUILD) tests/run long
 	$(MAKE) check-asan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz

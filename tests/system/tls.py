@@ -533,6 +533,26 @@ def key_that_others_may_read_is_warned_of():
         other.await_log(r"event=config\.tls level=warning .*others may read")
 
 
+# ---- scanners ----
+
+def nmap_gives_every_cipher_an_a():
+    """Of both versions, with a certificate of P-256 and of RSA."""
+    if not shutil.which("nmap"):
+        raise tap.Skip("nmap is not installed")
+    authority.sign("rsa", net.host(), kind=("-newkey", "rsa:2048", "-nodes"))
+    for name in ("server", "rsa"):
+        with server("nmap-" + name, tls_certificate=path(name + ".pem"),
+                    tls_key=path(name + ".key")) as other:
+            done = subprocess.run(
+                ["nmap", "-Pn", "-n", "-sT", "-p", str(other.ports["pop3s"]),
+                 "--script", "+ssl-enum-ciphers", net.address()],
+                check=False, text=True, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, timeout=60 * tap.SLOW)
+        tap.contains(done.stdout, "least strength: A\n")
+        grades = re.findall(r"^\| +TLS_\w+ .*- (.)$", done.stdout, re.M)
+        tap.equal(grades, ["A"] * 6, done.stdout)
+
+
 # ---- OCSP ----
 
 def _stapled(other, name):
