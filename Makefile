@@ -198,8 +198,9 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
 
 $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
-	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $^ $(SASL_LIBS) \
-		$(KRB5_LIBS) $(CRYPTO_LIBS)
+	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
+		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS)
+$(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 
 -include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 

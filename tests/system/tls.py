@@ -357,22 +357,50 @@ def handshake_in_single_octets():
         tap.contains(carried.answer(client), "+OK")
 
 
-def handshake_that_stalls_meets_the_login_deadline():
+def _stall(other, made, flights, part):
+    """A client that says so many flights, the last of them in part."""
+    line = Line(other.ports["pop3s"])
+    client = tls.Memory(made)
+    for left in range(flights, 0, -1):
+        octets = client.flight()
+        line.send(octets if left > 1 or part is None else octets[:part])
+        if left > 1:
+            client.incoming.write(line.socket.recv(65536))
+    return line
+
+
+def handshake_that_stalls_at_any_flight_meets_the_login_deadline():
+    """Counted from the connection, whatever comes meanwhile."""
     with server("slow", login_timeout=LOGIN_TIMEOUT) as other:
-        hello = tls.Memory(trusting).hello()
         begun = time.monotonic()
-        stalled = [Line(other.ports["pop3s"]) for _ in range(4)]
-        stalled[1].send(hello[:7])
-        stalled[2].send(hello)
-        stalled[3].close()
-        stalled[3] = Pop3(other)
-        stalled[3].ok("STLS")
+        stalled = [Line(other.ports["pop3s"]), Pop3(other)]
+        stalled[1].ok("STLS")
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            made = tls.context(authority.path, minimum_version=version,
+                               maximum_version=version)
+            stalled += [_stall(other, made, flights, part)
+                        for flights in (1, 2) for part in (1, 7, 30, None)]
         for client in stalled:
             client.rest()
             client.close()
         took = time.monotonic() - begun
         tap.true(LOGIN_TIMEOUT - 1 < took < (LOGIN_TIMEOUT + 4) * tap.SLOW,
                  f"ended after {took} s")
+        ends = re.findall(r"session\.end .*reason=(\S+)", other.log())
+        tap.equal(set(ends), {"timeout"}, "why they ended")
+
+
+def stop_in_the_handshake_waits_for_nobody():
+    with server("stopped") as other:
+        mark = other.mark()
+        with Line(other.ports["pop3s"]) as client:
+            client.send(tls.Memory(trusting).hello()[:50])
+            other.await_log(r"session\.start .*service=pop3s", mark)
+            begun = time.monotonic()
+            other.stop()
+            tap.equal(client.rest(), b"", "nothing in the clear")
+            took = time.monotonic() - begun
+            tap.true(took < 10 * tap.SLOW, f"the stop took {took:.1f} s")
 
 
 def garbage_in_the_session_ends_it_and_deletes_nothing():
@@ -866,6 +894,26 @@ def g8_ticket_bound_to_another_channel_is_refused():
         with Pop3(kpopd) as client:
             tap.true(not _by_ticket(gss.reset(), client), "in the clear")
         kpopd.await_log(r"sasl\.refused .*came without TLS", mark)
+
+
+def layer_of_sasl_inside_tls():
+    """One in the other; both end in good order."""
+    maildir = None
+    with server("layered", max_ssf=256, mechanisms="GSSAPI") as other:
+        maildir = Maildir(other, "alice").fill(3)
+        with sasl.Gss(realm, realm.ccache("alice")) as gss, \
+                tls.Pop3s(other, trusting) as client:
+            answer, _ = sasl.run(client, sasl.gssapi(
+                client, gss, choice=b"\4\0\x40\0"))
+            tap.contains(answer, "+OK")
+            layered = sasl.Layered(client, gss, True)
+            tap.equal(len(layered.multi("UIDL")), 3, "messages")
+            tap.contains("\n".join(layered.multi("RETR 2")), "message 2.")
+            layered.ok("DELE 1")
+            layered.ok("QUIT")
+            tap.equal(layered.rest(), b"", "octets behind QUIT")
+        other.await_log(r"event=sasl\.layer .*user=alice ssf=256\n")
+        tap.equal(len(maildir.names()), 2, "messages left")
 
 
 # ---- memory ----

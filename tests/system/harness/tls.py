@@ -113,12 +113,15 @@ class Memory:
         self.tls = made.wrap_bio(self.incoming, self.outgoing,
                                  server_hostname=name)
 
-    def hello(self):
+    def flight(self):
+        """What the client says next in the handshake."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             pass
         return self.outgoing.read()
+
+    hello = flight
 
     def shake(self, line, piece=None):
         """A whole handshake over a Line; octets in pieces of that size."""
