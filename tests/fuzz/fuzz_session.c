@@ -5,7 +5,8 @@
  * ended exactly once, a second commit, output or input beyond its bound.
  *
  * The first 16 octets decide what the host does, the rest is the client; on
- * pop3s OpenSSL says it for him, and now and then an octet of the wire is bent.
+ * pop3s OpenSSL says it for him, and now and then an octet of the wire is
+ * bent.
  *
  * SPDX-License-Identifier: MIT
  */

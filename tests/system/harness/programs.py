@@ -95,8 +95,8 @@ class Fetchmail(Program):
     ways = {"USER": ("pop3", "password"), "APOP": ("apop", "any"),
             "CRAM-MD5": ("pop3", "cram-md5"), "GSSAPI": ("pop3", "gssapi"),
             "KPOP": ("kpop", "kerberos_v5")}
-    wants = {"": "sslproto '' no sslcertck", "STLS": "sslcertck sslcertfile ",
-             "POP3S": "ssl sslcertck sslcertfile "}
+    wants = {"": "sslproto '' no sslcertck", "STLS": "sslcertck",
+             "POP3S": "ssl sslcertck"}
 
     def fetch(self, mechanism):
         protocol, auth = self.ways[mechanism.split("+")[0]]
@@ -104,7 +104,8 @@ class Fetchmail(Program):
         client = clients.Fetchmail(
             os.path.join(self.directory, "home"), port, protocol, "alice",
             auth, PASSWORD, "no rewrite",
-            self.wants[self.tls] + (self.ca or ""))
+            self.wants[self.tls]
+            + (f" sslcertfile {self.ca}" if self.tls else ""))
         status = client.run(self.realm, self.environment(
             mechanism)["KRB5CCNAME"], 30)
         self.output = client.output
