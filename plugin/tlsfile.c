@@ -101,10 +101,13 @@ tlsfile_next(const char **list, char path[TLSFILE_PATH_MAX])
     size_t len;
     const char *word = text_word(*list, &len);
 
-    if (word == NULL || len >= TLSFILE_PATH_MAX)
+    if (word == NULL)
         return NULL;
+    *list = word + len;
+    /* Cut, it is too long for the system, too, which will say so. */
+    if (len >= TLSFILE_PATH_MAX)
+        len = TLSFILE_PATH_MAX - 1;
     memcpy(path, word, len);
     path[len] = '\0';
-    *list = word + len;
     return path;
 }

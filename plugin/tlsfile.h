@@ -12,7 +12,7 @@
 
 #include "plugin/tls.h"
 
-enum { TLSFILE_PATH_MAX = 1024 };
+enum { TLSFILE_PATH_MAX = 4097 };
 
 /* Reading one configuration of TLS. */
 struct tlsfile {
@@ -36,7 +36,7 @@ void tlsfile_warn(mech_log_fn *log, void *log_arg, const char *path,
  * that others reach.  STATUS_OK, STATUS_INVALID. */
 int tlsfile_check(struct tlsfile *r, const char *key, const char *path,
                   bool is_secret) MUST_USE;
-/* The next word of a list of paths; NULL: none, or one that is too long. */
+/* The next word of a list of paths; NULL: none. */
 const char *tlsfile_next(const char **list, char path[TLSFILE_PATH_MAX]);
 
 #endif

@@ -39,35 +39,52 @@ static struct {
     bool has_before;
 } ratchet = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void
-derive(const char *label, unsigned char out[SECRET])
+/* False when there is no memory. */
+static bool
+derive(const unsigned char *secret, const char *label,
+       unsigned char out[SECRET])
 {
-    /* Cannot fail with a fixed digest and a key of 32 octets; if it did, the
-     * key would stay what it was. */
-    (void)HMAC(EVP_sha256(), ratchet.secret, SECRET,
-               (const unsigned char *)label, strlen(label), out, NULL);
+    return HMAC(EVP_sha256(), secret, SECRET, (const unsigned char *)label,
+                strlen(label), out, NULL) != NULL;
 }
 
-static void
-make_key(void)
+static bool
+make_key(const unsigned char *secret, struct ticket_key *key)
 {
-    derive("name", ratchet.now.name);
-    derive("cipher", ratchet.now.cipher);
-    derive("mac", ratchet.now.mac);
+    return derive(secret, "name", key->name)
+           && derive(secret, "cipher", key->cipher)
+           && derive(secret, "mac", key->mac);
 }
 
-static void
+/* All or nothing, or processes would no longer agree. */
+static bool
 step(void)
 {
     unsigned char next[SECRET];
+    struct ticket_key key;
+    bool done = derive(ratchet.secret, "next", next) && make_key(next, &key);
 
-    ratchet.before = ratchet.now;
-    ratchet.has_before = true;
-    derive("next", next);
-    memcpy(ratchet.secret, next, SECRET);
+    if (done) {
+        ratchet.before = ratchet.now;
+        ratchet.has_before = true;
+        memcpy(ratchet.secret, next, SECRET);
+        ratchet.now = key;
+        ratchet.period++;
+    }
     OPENSSL_cleanse(next, sizeof(next));
-    make_key();
-    ratchet.period++;
+    OPENSSL_cleanse(&key, sizeof(key));
+    return done;
+}
+
+static bool
+begin(time_t period)
+{
+    if (RAND_priv_bytes(ratchet.secret, SECRET) != 1)
+        return false;
+    ratchet.made = make_key(ratchet.secret, &ratchet.now);
+    ratchet.period = period;
+    ratchet.has_before = false;
+    return ratchet.made;
 }
 
 /* With the lock held.  A clock that goes back changes nothing. */
@@ -76,16 +93,12 @@ turn(void)
 {
     time_t period = time(NULL) / PERIOD;
 
-    if (!ratchet.made || period - ratchet.period > STEPS_MAX) {
-        if (RAND_priv_bytes(ratchet.secret, SECRET) != 1)
+    if (!ratchet.made || period - ratchet.period > STEPS_MAX)
+        return begin(period);
+    while (ratchet.period < period) {
+        if (!step())
             return false;
-        ratchet.period = period;
-        ratchet.has_before = false;
-        ratchet.made = true;
-        make_key();
     }
-    while (ratchet.period < period)
-        step();
     return true;
 }
 

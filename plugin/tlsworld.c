@@ -252,10 +252,14 @@ add_pairs(struct tlsfile *r, struct tls_world *world)
     }
     if (status != STATUS_OK)
         return status;
+    if (world->count == 0)
+        return tlsfile_blame(r, "tls_certificate", "the list",
+                             "has no path in it");
+    if (tlsfile_next(&certificates, certificate) != NULL)
+        return tlsfile_blame(r, "tls_certificate", certificate,
+                             "is one more than the 64 that there may be");
     if (own_keys && tlsfile_next(&keys, key) != NULL)
         return tlsfile_blame(r, "tls_key", key, "has no certificate");
-    if (tlsfile_next(&certificates, certificate) != NULL)
-        return tlsfile_blame(r, "tls_certificate", certificate, "too many");
     return STATUS_OK;
 }
 

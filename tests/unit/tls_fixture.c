@@ -261,8 +261,6 @@ fixture_resume(struct fixture *f)
 {
     SSL_SESSION *session = SSL_get1_session(f->client);
 
-    /* Without it OpenSSL would not show the session again. */
-    SSL_set_shutdown(f->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     fixture_hang_up(f);
     connect_with(f, session, 0);
     SSL_SESSION_free(session);
@@ -365,6 +363,10 @@ fixture_hang_up(struct fixture *f)
 {
     tls_free(f->tls);
     f->tls = NULL;
+    /* Without it OpenSSL would not show the session again. */
+    if (f->client != NULL)
+        SSL_set_shutdown(f->client,
+                         SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(f->client); /* and its BIOs */
     f->client = NULL;
     buf_reset(&f->inbox);

@@ -127,6 +127,9 @@ TEST(lists_must_fit)
                    fixture_path("ca.key"));
     f.settings.keys = two;
     refused("tls_key", "ca.key: has no certificate");
+    begin();
+    f.settings.certificates = "  ";
+    refused("tls_certificate", "the list: has no path in it");
 }
 
 TEST(more_than_64_certificates_are_refused)
@@ -141,8 +144,19 @@ TEST(more_than_64_certificates_are_refused)
     }
     f.settings.certificates = many;
     f.settings.keys = keys;
-    CHECK_INT(fixture_world(&f), STATUS_INVALID);
-    fixture_free(&f);
+    refused("tls_certificate", "one more than the 64");
+}
+
+TEST(a_path_that_is_too_long_is_named)
+{
+    char path[5000];
+
+    begin();
+    memset(path, 'x', sizeof(path));
+    path[0] = '/';
+    path[sizeof(path) - 1] = '\0';
+    f.settings.certificates = path;
+    refused("tls_certificate", "File name too long");
 }
 
 /* ---- warnings ---- */
@@ -261,6 +275,7 @@ TEST_MAIN("tlsworld",
           T(a_key_with_a_passphrase_is_refused_without_asking),
           T(lists_must_fit),
           T(more_than_64_certificates_are_refused),
+          T(a_path_that_is_too_long_is_named),
           T(what_works_but_should_not_is_warned_of),
           T(a_good_pair_is_taken_without_a_word),
           T(r25_12_the_name_asked_for_chooses),
