@@ -865,6 +865,27 @@ def r25_14_client_certificate_logs_in_by_external():
         other.await_log(r"auth\.ok .*mechanism=EXTERNAL authcid=alice")
 
 
+def r25_14_curl_logs_in_by_external():
+    if not shutil.which("curl"):
+        raise tap.Skip("curl is not installed")
+    certificate, key = authority.sign("carol", "email:carol@example.org")
+    with server("curl", mechanisms="EXTERNAL", tls_client_name="local",
+                tls_client_ca=authority.path) as other:
+        Maildir(other, "carol").fill(1)
+        for user, status in (("carol", 0), ("alice", 67)):
+            done = subprocess.run(
+                ["curl", "-q", "-s", "-S", "--cacert", authority.path,
+                 "--cert", certificate, "--key", key, "--login-options",
+                 "AUTH=EXTERNAL", "-u", user + ":",
+                 f"pop3s://{net.host()}:{other.ports['pop3s']}/1"],
+                check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=30 * tap.SLOW)
+            tap.equal(done.returncode, status, f"{user}: {done.stdout!r}")
+            tap.equal(b"This is message 1." in done.stdout, status == 0,
+                      "the message")
+        other.await_log(r"auth\.ok .*mechanism=EXTERNAL authcid=carol")
+
+
 def _by_ticket(gss, client):
     return sasl.logs_in(client, sasl.gssapi(client, gss))
 
