@@ -198,12 +198,13 @@ TEST(a_good_pair_is_taken_without_a_word)
 static void
 check_shown(const char *asked, const char *common_name)
 {
-    char name[100] = "";
+    char name[100];
     X509 *shown;
 
     fixture_connect(&f, 0, 0);
-    if (asked[0] != '\0')
-        SSL_set_tlsext_host_name(f.client, asked);
+    (void)snprintf(name, sizeof(name), "%s", asked);
+    if (name[0] != '\0')
+        SSL_set_tlsext_host_name(f.client, name);
     CHECK(fixture_run(&f));
     shown = SSL_get1_peer_certificate(f.client);
     CHECK(X509_NAME_get_text_by_NID(X509_get_subject_name(shown),
