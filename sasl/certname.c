@@ -11,6 +11,19 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+/* An IA5String is ASCII, but OpenSSL would take it for Latin-1. */
+static bool
+is_ascii(const ASN1_STRING *text)
+{
+    const unsigned char *octets = ASN1_STRING_get0_data(text);
+
+    for (int i = 0; i < ASN1_STRING_length(text); i++) {
+        if (octets[i] > 0x7f)
+            return false;
+    }
+    return true;
+}
+
 static bool
 take(const ASN1_STRING *text, char name[NAME_OCTETS_MAX + 1])
 {
@@ -54,10 +67,21 @@ take_email(const X509 *certificate, char name[NAME_OCTETS_MAX + 1])
         if (one->type != GEN_EMAIL)
             continue;
         found++;
-        good = take(one->d.rfc822Name, name);
+        good = is_ascii(one->d.rfc822Name) && take(one->d.rfc822Name, name);
     }
     GENERAL_NAMES_free(names);
     return good && found == 1;
+}
+
+/* Leaves what stands before the @; an address has one. */
+static bool
+cut_domain(char *name)
+{
+    char *sign = strrchr(name, '@');
+
+    if (sign != NULL)
+        *sign = '\0';
+    return sign != NULL && name[0] != '\0';
 }
 
 bool
@@ -67,18 +91,16 @@ certname_get(const uint8_t *der, size_t size, enum mech_name_kind kind,
     const unsigned char *at = der;
     X509 *certificate = d2i_X509(NULL, &at, (long)size);
     bool good = false;
-    char *sign;
 
-    name_out[0] = '\0';
-    if (certificate != NULL)
+    /* What follows it was verified by nobody. */
+    if (certificate != NULL && at == der + size)
         good = kind == MECH_NAME_CN ? take_common_name(certificate, name_out)
                                     : take_email(certificate, name_out);
     X509_free(certificate);
     ERR_clear_error();
-    if (good && kind == MECH_NAME_LOCAL) {
-        sign = strrchr(name_out, '@');
-        if (sign != NULL)
-            *sign = '\0';
-    }
-    return good && name_out[0] != '\0';
+    if (good && kind == MECH_NAME_LOCAL)
+        good = cut_domain(name_out);
+    if (!good)
+        name_out[0] = '\0';
+    return good;
 }

@@ -15,7 +15,8 @@
 
 /*
  * The name of that kind in a certificate (DER) that was verified elsewhere:
- * printable, without NUL.  False when it has none, or more than one.
+ * printable, without NUL.  False, and "", when it has none, more than one, or
+ * is not exactly one certificate.
  */
 bool certname_get(const uint8_t *der, size_t size, enum mech_name_kind kind,
                   char name_out[NAME_OCTETS_MAX + 1]);
