@@ -40,8 +40,11 @@ external_start(struct sasl_world *world, const struct mech_peer *peer,
                         world->settings.client_name, external->authcid);
     if (!external->named)
         peer->log(peer->log_arg, 2, "auth.certificate",
-                  "problem=\"the client's certificate has no name of the "
-                  "kind that tls_client_name says, or several\"");
+                  peer->certificate_size > 0
+                      ? "problem=\"the client's certificate has no name of "
+                        "the kind that tls_client_name says, or several\""
+                      : "problem=\"the client showed no certificate that was "
+                        "verified\"");
     return STATUS_OK;
 }
 
@@ -64,16 +67,7 @@ external_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
         memcpy(external->authzid, in, in_len);
     external->authzid[in_len] = '\0';
     external->stage = WAIT_AUTHORIZE;
-    memset(ask, 0, sizeof(*ask));
-    ask->need = MECH_AUTHORIZE;
-    ask->authcid = external->authcid;
-    ask->requested = external->authzid;
-    /* A certificate gives its own mailbox and no other. */
-    ask->local = "";
-    if (clean_mailbox(external->authcid)
-        && (in_len == 0 || strcmp(external->authzid, external->authcid) == 0))
-        ask->local = external->authcid;
-    return STATUS_PENDING;
+    return mech_ask_own(external->authcid, external->authzid, ask);
 }
 
 static int
