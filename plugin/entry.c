@@ -87,11 +87,10 @@ host_check(const struct kpop_host *host, char *error, size_t error_size)
         return KPOP_INVALID;
     }
     store = group_count(host, store_five, 5, &missing);
-    if (store == 5 || (store == 0 && exchange == 4))
+    if (store == 5 || store == 0)
         return KPOP_OK;
     text_say(error, error_size, "the host's table has no %s; open, list, "
-             "fetch, commit and close are mandatory%s", missing,
-             exchange == 4 ? " together" : "");
+             "fetch, commit and close go together", missing);
     return KPOP_INVALID;
 }
 
@@ -123,6 +122,12 @@ bool
 plugin_forwards(const struct kpop_plugin *plugin)
 {
     return plugin->host.exchange_start != NULL;
+}
+
+bool
+plugin_has_maildrops(const struct kpop_plugin *plugin)
+{
+    return plugin->host.open != NULL || plugin_forwards(plugin);
 }
 
 static void

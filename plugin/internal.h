@@ -42,6 +42,8 @@ struct kpop_plugin {
 struct config *plugin_config(struct kpop_plugin *plugin) MUST_USE;
 /* The host authenticates elsewhere: exchange_* are there. */
 bool plugin_forwards(const struct kpop_plugin *plugin);
+/* The host has a store, or takes each connection itself behind the login. */
+bool plugin_has_maildrops(const struct kpop_plugin *plugin);
 
 static inline void
 count(atomic_uint_fast64_t *counter, uint64_t n)

@@ -213,8 +213,9 @@ struct kpop_open {
  * for an opened maildrop.
  *
  * Mandatory: log; and either authorize, or exchange_mechanisms, _start, _step
- * and _end together; and either open, list, fetch, commit and close together,
- * or an exchange that always answers KPOP_TAKEN.
+ * and _end together.  For sessions also either open, list, fetch, commit and
+ * close together, or an exchange that always answers KPOP_TAKEN; a host that
+ * only runs exchange_new() has neither.
  */
 struct kpop_host {
     uint32_t size;    /* sizeof(struct kpop_host) */
@@ -455,7 +456,8 @@ struct kpop_api {
 
     /* ---- sessions ---- */
 
-    /* KPOP_OK, KPOP_NO_MEMORY, KPOP_INVALID (not ready, unknown service). */
+    /* KPOP_OK, KPOP_NO_MEMORY, KPOP_INVALID (not ready, unknown service, a
+     * table without maildrops). */
     int32_t (*session_new)(struct kpop_plugin *plugin,
                            const struct kpop_facts *facts, void *conn,
                            uint64_t now, struct kpop_session **session_out);

@@ -337,7 +337,7 @@ session_make(struct kpop_plugin *plugin, const struct kpop_facts *facts,
     buf_init_secret(&session->inbox, KPOP_READ_MAX);
     buf_init_secret(&session->credential, CREDENTIAL_MAX);
     session->config = plugin_config(plugin);
-    if (session->config == NULL)
+    if (session->config == NULL || !plugin_has_maildrops(plugin))
         return KPOP_INVALID;
     (void)snprintf(id, sizeof(id), "%08x-%llx", (unsigned)plugin->tag,
                    (unsigned long long)number);

@@ -188,6 +188,45 @@ TEST(half_of_the_exchange_is_refused)
     check_works();
 }
 
+static int32_t
+begin_session(void)
+{
+    struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3" };
+    struct kpop_session *session = NULL;
+    int32_t result;
+
+    CHECK_INT(api->set(plugin, "listen_kpop", "", error, sizeof(error)),
+              KPOP_OK);
+    CHECK_INT(api->set(plugin, "listen_pop3", "127.0.0.1:0", error,
+                       sizeof(error)), KPOP_OK);
+    CHECK_INT(api->set(plugin, "mechanisms", "USER", error, sizeof(error)),
+              KPOP_OK);
+    CHECK_INT(api->ready(plugin, error, sizeof(error)), KPOP_OK);
+    result = api->session_new(plugin, &facts, NULL, 0, &session);
+    if (result == KPOP_OK)
+        api->session_close(session);
+    return result;
+}
+
+/* An auth process has no mail: it runs exchanges. */
+TEST(table_without_maildrops_is_taken_and_has_no_sessions)
+{
+    struct kpop_host table;
+
+    fill(&table);
+    CHECK_INT(enter(KPOP_ABI_MAJOR, &table), KPOP_OK);
+    CHECK_INT(begin_session(), KPOP_OK);
+    api->free(plugin);
+    table.open = NULL;
+    table.list = NULL;
+    table.fetch = NULL;
+    table.commit = NULL;
+    table.close = NULL;
+    CHECK_INT(enter(KPOP_ABI_MAJOR, &table), KPOP_OK);
+    CHECK_INT(begin_session(), KPOP_INVALID);
+    check_works();
+}
+
 TEST(module_is_loaded_and_left_two_hundred_times)
 {
     struct kpop_host table;
@@ -205,4 +244,5 @@ TEST_MAIN("tables", T(host_of_today_is_taken),
           T(table_without_callbacks_is_refused_with_a_sentence),
           T(each_mandatory_callback_is_missed_by_name),
           T(half_of_the_exchange_is_refused),
+          T(table_without_maildrops_is_taken_and_has_no_sessions),
           T(module_is_loaded_and_left_two_hundred_times))

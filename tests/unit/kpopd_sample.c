@@ -163,32 +163,12 @@ no_one(void *conn, struct kpop_op *op, const struct kpop_identity *identity)
     return KPOP_DENIED;
 }
 
-/* Never called here; the store's five are mandatory. */
-static int32_t no_open(void *conn, struct kpop_op *op,
-                       const struct kpop_open *what)
-{ (void)conn, (void)op, (void)what; return KPOP_PERM; }
-static int32_t no_list(void *conn, struct kpop_op *op, void *box, uint32_t i,
-                       uint32_t n)
-{ (void)conn, (void)op, (void)box, (void)i, (void)n; return KPOP_PERM; }
-static int32_t no_fetch(void *conn, struct kpop_op *op, void *box,
-                        uint32_t msg, uint64_t at, void *data, uint32_t size,
-                        uint32_t flags)
-{ (void)conn, (void)op, (void)box, (void)msg, (void)at, (void)data,
-  (void)size, (void)flags; return KPOP_PERM; }
-static int32_t no_commit(void *conn, struct kpop_op *op, void *box,
-                         const uint8_t *marks, uint32_t count)
-{ (void)conn, (void)op, (void)box, (void)marks, (void)count;
-  return KPOP_PERM; }
-static void no_close(void *conn, void *box) { (void)conn, (void)box; }
-
 /* The sample with every key switched on, or as it is, gives the defaults. */
 static void
 check_loaded(const char *path)
 {
     static const struct kpop_host host = {
         .size = sizeof(host), .log = quiet, .authorize = no_one,
-        .open = no_open, .list = no_list, .fetch = no_fetch,
-        .commit = no_commit, .close = no_close,
     };
     const struct kpop_api *api;
     const struct kpop_key *key;

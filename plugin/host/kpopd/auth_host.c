@@ -237,63 +237,7 @@ lookup_secret(void *conn, struct kpop_op *op, const char *user,
     return rc;
 }
 
-/* An auth process has no mail and no right to any: it only runs exchanges,
- * but the ABI wants a whole store of whoever authorizes. */
-static int32_t
-no_open(void *conn, struct kpop_op *op, const struct kpop_open *what)
-{
-    (void)conn;
-    (void)op;
-    (void)what;
-    return KPOP_PERM;
-}
-
-static int32_t
-no_list(void *conn, struct kpop_op *op, void *box, uint32_t first,
-        uint32_t count)
-{
-    (void)conn;
-    (void)op;
-    (void)box;
-    (void)first;
-    (void)count;
-    return KPOP_PERM;
-}
-
-static int32_t
-no_fetch(void *conn, struct kpop_op *op, void *box, uint32_t msg,
-         uint64_t offset, void *buffer, uint32_t size, uint32_t flags)
-{
-    (void)conn;
-    (void)op;
-    (void)box;
-    (void)msg;
-    (void)offset;
-    (void)buffer;
-    (void)size;
-    (void)flags;
-    return KPOP_PERM;
-}
-
-static int32_t
-no_commit(void *conn, struct kpop_op *op, void *box, const uint8_t *marks,
-          uint32_t count)
-{
-    (void)conn;
-    (void)op;
-    (void)box;
-    (void)marks;
-    (void)count;
-    return KPOP_PERM;
-}
-
-static void
-no_close(void *conn, void *box)
-{
-    (void)conn;
-    (void)box;
-}
-
+/* An auth process has no mail and no right to any: it runs exchanges. */
 const struct kpop_host auth_host = {
     .size = sizeof(struct kpop_host),
     .version = KPOP_ABI_MINOR,
@@ -301,9 +245,4 @@ const struct kpop_host auth_host = {
     .authorize = authorize,
     .verify_password = verify_password,
     .lookup_secret = lookup_secret,
-    .open = no_open,
-    .list = no_list,
-    .fetch = no_fetch,
-    .commit = no_commit,
-    .close = no_close,
 };
