@@ -35,6 +35,9 @@ SASL_LIBS ?= -lsasl2 -lgssapi_krb5
 CRYPTO_LIBS ?= -lssl -lcrypto -lidn
 # kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
 LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
+# KPOP for Dovecot is built where dovecot-dev is; DOVECOT_CONFIG= leaves it out.
+DOVECOT_CONFIG ?= $(firstword $(wildcard /usr/lib/dovecot/dovecot-config \
+	/usr/lib64/dovecot/dovecot-config /usr/local/lib/dovecot/dovecot-config))
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .DELETE_ON_ERROR:
@@ -101,6 +104,15 @@ programs := $(if $(module_objects),$(BUILD)/kpop.so) \
 	$(if $(wildcard plugin/cli/*.c),$(BUILD)/kpopctl) \
 	$(if $(wildcard plugin/host/null.c),$(BUILD)/null-host)
 
+# What dovecot-dev says of its Dovecot.
+dovecot = $(shell . $(DOVECOT_CONFIG) && echo "$$$(1)")
+DOVECOT_INCLUDE ?= $(if $(DOVECOT_CONFIG),$(call dovecot,dovecot_pkgincludedir))
+has_dovecot := $(if $(DOVECOT_CONFIG),$(wildcard \
+	$(DOVECOT_INCLUDE)/login-common.h))
+dovecot_objects := $(call objects,plugin/host/dovecot/*.c)
+programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
+	$(BUILD)/dovecot/libmech_kpop.so)
+
 # A file with a main is a test program; one without is linked to all of its
 # folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test.
 has_main := -lE -e '^(int )?main *[(]' -e '^TEST_MAIN *[(]'
@@ -163,6 +175,30 @@ $(BUILD)/kpopd: $(kpopd_objects)
 $(BUILD)/kpopctl: $(kpopctl_objects)
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
 		$(LOGIN_LIBS) $(KRB5_LIBS) $(LDLIBS)
+
+# Dovecot's headers are GNU C and are not ours to warn of; functions that
+# don't fit its tables are never to be built.
+$(dovecot_objects): own_cppflags += -isystem $(DOVECOT_INCLUDE) \
+	-DDOVECOT_STATEDIR='"$(call dovecot,dovecot_statedir)"'
+$(dovecot_objects): own_cflags := -std=gnu11 \
+	$(filter-out -std=c11 -Wpedantic -Wvla,$(own_cflags)) \
+	-Werror=incompatible-pointer-types
+dovecot_link = -L$(call dovecot,dovecot_pkglibdir) \
+	-Wl,-rpath,$(call dovecot,dovecot_pkglibdir)
+
+$(BUILD)/dovecot/kpop-login: $(filter %/module.o %/login.o %/login_auth.o \
+		%/login_proxy.o %/login_pump.o,$(dovecot_objects))
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(link) $(program) -o $@ $^ $(dovecot_link) \
+		-ldovecot-login -ldovecot -ldl $(LDLIBS)
+
+# The rest of its symbols are the auth process's.
+$(BUILD)/dovecot/libmech_kpop.so: $(filter %/module.o %/mech.o \
+		%/mech_world.o,$(dovecot_objects)) plugin/host/dovecot/mech.map
+	@mkdir -p $(@D)
+	$(call quiet,LINK)$(link) -shared -o $@ $(filter %.o,$^) \
+		-Wl,--version-script=plugin/host/dovecot/mech.map \
+		-Wl,-z,nodelete -ldl $(LDLIBS)
 
 $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl $(LDLIBS)
