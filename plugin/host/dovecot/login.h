@@ -37,6 +37,8 @@ struct login {
     bool eof;                  /* the client sends no more */
     bool wants_tls;            /* STLS was answered, TLS does not stand yet */
     bool is_over;              /* the session has said its last word */
+    bool is_failing;           /* refused: the auth process counts it now */
+    bool is_heard;             /* the client has read its last word, or left */
     bool is_lost;              /* only a new connection can log in */
 
     /* login_auth.c */

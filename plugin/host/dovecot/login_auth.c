@@ -195,6 +195,11 @@ login_auth_continue(struct login *login)
                                                  size - 1);
         answer(login, said != KPOP_OK ? KPOP_TEMP
                       : news[0] == PIECE_PROVED ? KPOP_CONTINUE : KPOP_AUTH);
+        /* Now it fails there, which counts against the address. */
+        if (news[0] == PIECE_REFUSED && client->auth_request != NULL) {
+            login->is_failing = TRUE;
+            client_auth_respond(client, "");
+        }
     } else {
         answer(login, KPOP_TEMP);
     }
@@ -234,6 +239,11 @@ login_auth_result(struct client *client, enum client_auth_result result,
     if (result == CLIENT_AUTH_RESULT_SUCCESS)
         return;
     login->is_lost = TRUE;
+    if (login->is_failing) {
+        login->is_failing = FALSE;
+        login_wake(login);
+        return;
+    }
     if (result == CLIENT_AUTH_RESULT_MECH_INVALID)
         e_error(client->event, "the auth process has no mechanism KPOP: "
                 "auth_mechanisms must list it");

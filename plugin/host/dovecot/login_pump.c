@@ -18,6 +18,9 @@
 #define LINGER_MSECS 2000u
 #define LINGER_OCTETS 65536u
 
+/* Dovecot's delay for failures is 2 s unless auth_failure_delay says more. */
+#define FAILING_MSECS 20000u
+
 /* As far ahead as a timer is set. */
 #define HOUR_MSECS 3600000u
 
@@ -27,9 +30,26 @@ static void login_input(struct client *client);
 /* ---- the end ---- */
 
 static void
-end(struct login *login)
+end_late(struct login *login)
 {
     client_destroy(&login->common, "KPOP session ended");
+}
+
+/* Who leaves before the auth process has counted a refusal lets it talk to
+ * nobody, and Dovecot logs that as an error. */
+static void
+end(struct login *login)
+{
+    struct client *client = &login->common;
+
+    login->is_heard = TRUE;
+    if (!login->is_failing || client->auth_request == NULL) {
+        end_late(login);
+        return;
+    }
+    io_remove(&client->io);
+    timeout_remove(&login->to_linger);
+    login->to_linger = timeout_add(FAILING_MSECS, end_late, login);
 }
 
 static void
@@ -289,9 +309,13 @@ login_pump(struct client *client)
 
     if (client->destroyed || login->session == NULL || login->is_pumping)
         return;
+    if (login->is_heard) {
+        end(login);
+        return;
+    }
     if (login->is_over) {
-        if (login->to_linger == NULL && !client->authenticating
-            && client->login_proxy == NULL)
+        if (login->to_linger == NULL && client->login_proxy == NULL
+            && (!client->authenticating || login->is_failing))
             begin_end(login);
         return;
     }

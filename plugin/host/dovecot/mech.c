@@ -121,6 +121,12 @@ mech_authorize(void *conn, struct kpop_op *op,
         e_info(auth->mech_event, "%s: %s", identity->authcid, error);
         return KPOP_AUTH;
     }
+    if (auth->fields.requested_login_user != NULL) {
+        /* The lookup would be the master's, and speak for him alone. */
+        e_info(auth->mech_event, "%s: no ticket opens other mailboxes as a "
+               "master user", identity->authcid);
+        return KPOP_DENIED;
+    }
     auth->passdb_success = TRUE; /* a passdb may say no, and needn't say yes */
     auth_request_lookup_credentials(auth, "", looked_up);
     return KPOP_PENDING;
@@ -143,8 +149,7 @@ mech_log(void *conn, uint32_t level, const char *event, const char *line)
 
 /* ---- the steps ---- */
 
-/* The client hears of a refusal before Dovecot's delay for failures, which
- * the next login of the same address will feel. */
+/* One answer to each message: Dovecot counts them. */
 static void
 say(struct kpop_request *request, char what, const struct kpop_outcome *news)
 {
@@ -168,13 +173,14 @@ stepped(struct kpop_request *request, int32_t result)
         say(request, PIECE_PROVED, &news);
     } else if (result == KPOP_OK) {
         auth_request_success(auth, NULL, 0);
+    } else if (!request->proved && news.challenge_size > 0) {
+        /* The client hears of it before Dovecot's delay for failures, which
+         * begins when kpop-login has answered this. */
+        say(request, PIECE_REFUSED, &news);
+    } else if (result == KPOP_AUTH || result == KPOP_DENIED) {
+        auth_request_fail(auth);
     } else {
-        if (!request->proved && news.challenge_size > 0)
-            say(request, PIECE_REFUSED, &news);
-        if (result == KPOP_AUTH || result == KPOP_DENIED)
-            auth_request_fail(auth);
-        else
-            auth_request_internal_failure(auth);
+        auth_request_internal_failure(auth);
     }
 }
 

@@ -5,8 +5,9 @@
  * The client's side (kpop-login) sends the AP-REQ in pieces, each an octet
  * and up to PIECE_MAX octets of the AP-REQ; the mechanism asks for the next
  * one by PIECE_NEXT.  Behind the last piece it answers PIECE_PROVED with the
- * AP-REP (or nothing), or PIECE_REFUSED with a KRB_ERROR and fails.  After
- * PIECE_PROVED comes the name of USER as it is, and success or failure.
+ * AP-REP (or nothing), or PIECE_REFUSED with a KRB_ERROR, and fails when that
+ * was answered by anything.  After PIECE_PROVED comes the name of USER as it
+ * is, and success or failure.
  *
  * SPDX-License-Identifier: MIT
  */

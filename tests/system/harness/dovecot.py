@@ -105,13 +105,15 @@ class Dovecot:
     {(2, 3): ..., (2, 4): ...}; module: keys of kpop.conf."""
 
     def __init__(self, directory, realm, more="", users="", module=None,
-                 start=True, ports=None):
+                 start=True, ports=None, penalty=False, tls_=True):
         self.directory = directory
         self.realm = realm
         self.version = version()
         self.more = more
         self.users = users
         self.module = module or {}
+        self.penalty = penalty
+        self.tls = tls_
         self.ports = ports or {"kpop": 1109, "pop3": 110}
         self.mail = os.path.join(directory, "mail")
         self.log_path = os.path.join(directory, "log")
@@ -161,9 +163,12 @@ class Dovecot:
             file.write(text + self._more() + "\n")
 
     def _more(self):
-        if isinstance(self.more, str):
-            return self.more
-        return self.more.get(self.version[:2], "")
+        text = (self.more if isinstance(self.more, str)
+                else self.more.get(self.version[:2], ""))
+        if not self.penalty:
+            text += ("\nservice anvil {\n  unix_listener anvil-auth-penalty "
+                     "{\n    mode = 0\n  }\n}\n")
+        return text
 
     def _snippet(self):
         """What we ship, with the ports of this server."""
@@ -199,7 +204,7 @@ protocols = pop3
 import_environment = TZ {environment}
 first_valid_uid = 1
 mail_location = maildir:~/Maildir
-ssl = yes
+ssl = {"yes" if self.tls else "no"}
 ssl_cert = <{self.certificate}
 ssl_key = <{self.key}
 auth_verbose = yes
