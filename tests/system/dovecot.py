@@ -81,6 +81,19 @@ def another(name, **more):
     return suite.Dovecot(os.path.join(scratch.name, name), realm, **more)
 
 
+def one_process(clients):
+    """kpop-login as one process for that many connections."""
+    text = f"""
+service kpop-login {{
+  service_count = 0
+  process_limit = 1
+  client_limit = {clients}
+}}
+"""
+    return {(2, 3): text, (2, 4): text.replace(
+        "service_count = 0", "restart_request_count = unlimited")}
+
+
 @contextlib.contextmanager
 def own(name, **more):
     made = another(name, **more)
@@ -139,7 +152,7 @@ def fetchmail_fetches_by_ticket_inside_tls():
     tap.equal(client.run(realm, realm.ccache("alice")), 0, client.output)
     tap.equal(len(client.got()), 2, "messages")
     tap.equal(box.names(), [], "messages left")
-    dovecot.await_log(r"Login: user=<alice>, method=KPOP.*TLS", mark)
+    dovecot.await_log(r"(Login|Logged in): user=<alice>, method=KPOP.*TLS", mark)
 
 
 def fetchmail_without_a_ticket_is_told_at_once():
@@ -284,7 +297,9 @@ def stls_is_not_offered_with_ssl_no():
 
 def ssl_required_wants_stls_before_user():
     """But not of the host itself, which Dovecot takes for secure."""
-    with own("required", more="ssl = required\n") as strict:
+    more = {(2, 3): "ssl = required\n",
+            (2, 4): "ssl = required\nauth_allow_cleartext = no\n"}
+    with own("required", more=more) as strict:
         strict.box("alice")
         with ap_req() as request, \
                 Kpop(strict, source="127.0.0.2") as client:
@@ -349,11 +364,11 @@ def login_is_logged_as_pop3_login_does():
     mark = dovecot.mark()
     serves()
     dovecot.await_log(
-        r"-login: Info: Login: user=<alice>, method=KPOP, rip=127\.0\.0\.1, "
-        r"lip=127\.0\.0\.1, mpid=\d+", mark)
+        r"-login: Info: (Login|Logged in): user=<alice>, method=KPOP, "
+        r"rip=127\.0\.0\.1, lip=127\.0\.0\.1, mpid=\d+", mark)
     dovecot.await_log(r"pop3\(alice\)<\d+><\S+>: Info: Disconnected: Logged "
                       r"out", mark)
-    tap.true(re.search(r"auth: .*kpop\.accepted|auth: .*auth\.ok",
+    tap.true(re.search(r"auth.*kpop\.accepted.*principal=alice@",
                        dovecot.log(mark)) is not None,
              f"the principal in the log: {dovecot.log(mark)}")
 
@@ -626,16 +641,17 @@ def n16_unknown_kvno_gets_krb_error_44():
         code, text = refusal(request)
         tap.equal(code, 44, "code of a newer kvno")
         tap.contains(text, "kinit")
-    dovecot.await_log(r"auth: Error: .*kvno", mark)
+    dovecot.await_log(r"auth.*: Error: .*kvno", mark)
 
 
 def n17_missing_keytab_gets_krb_error_45():
+    serves()
     os.rename(server().keytab, dovecot.keytab + ".away")
     mark = dovecot.mark()
     try:
         with ap_req() as request:
             tap.equal(refusal(request)[0], 45, "code")
-        dovecot.await_log(r"auth: Error: .*" + re.escape(dovecot.keytab),
+        dovecot.await_log(r"auth.*: Error: .*" + re.escape(dovecot.keytab),
                           mark)
     finally:
         os.rename(dovecot.keytab + ".away", dovecot.keytab)
@@ -651,7 +667,7 @@ def n18_unusable_replay_cache_fails_closed_with_60():
     try:
         with ap_req() as request:
             tap.equal(refusal(request)[0], 60, "code")
-        dovecot.await_log(r"auth: Error: .*replay", mark)
+        dovecot.await_log(r"auth.*: Error: .*replay", mark)
     finally:
         os.rmdir(cache)
         os.rename(cache + ".away", cache)
@@ -721,14 +737,7 @@ def n24_another_principal_never_opens_the_box():
 
 
 def n26_idle_handshakes_leave_room():
-    more = """
-service kpop-login {
-  service_count = 0
-  process_limit = 1
-  client_limit = 50
-}
-"""
-    with own("n26", more=more):
+    with own("n26", more=one_process(50)):
         idle = [Kpop(dovecot).versions() for _ in range(150)]
         serves()
         tap.true(ended(idle[0]), "the oldest is gone")

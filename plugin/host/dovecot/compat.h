@@ -48,6 +48,7 @@
 #define KPOP_PARSE_OK FALSE
 /* login-proxy.h */
 #define KPOP_PROXY_STARTTLS AUTH_PROXY_SSL_FLAG_STARTTLS
+#define kpop_proxy_ostream login_proxy_get_server_ostream
 /* struct auth_request */
 #define KPOP_AUTH_PROTOCOL(request) ((request)->fields.protocol)
 #else
@@ -64,6 +65,7 @@
 #define KPOP_PARSE_TYPE void
 #define KPOP_PARSE_OK
 #define KPOP_PROXY_STARTTLS PROXY_SSL_FLAG_STARTTLS
+#define kpop_proxy_ostream login_proxy_get_ostream
 #define KPOP_AUTH_PROTOCOL(request) ((request)->fields.service)
 #endif
 

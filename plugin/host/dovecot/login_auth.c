@@ -125,6 +125,7 @@ on_end(void *conn)
     (void)conn;
 }
 
+/* Dovecot says itself when a session begins and ends. */
 static void
 on_log(void *host, void *conn, uint32_t level, const char *event,
        const char *line)
@@ -138,7 +139,7 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
         e_error(login->common.event, "%s %s", event, line);
     else if (level == KPOP_LOG_WARNING)
         e_warning(login->common.event, "%s %s", event, line);
-    else if (level == KPOP_LOG_INFO)
+    else if (level == KPOP_LOG_INFO && strncmp(event, "session.", 8) != 0)
         e_info(login->common.event, "%s %s", event, line);
     else
         e_debug(login->common.event, "%s %s", event, line);

@@ -199,7 +199,7 @@ on_stls(struct client *client)
     if (login_proxy_starttls(client->login_proxy) < 0)
         return -1;
     /* The streams are others now. */
-    if (send_first(client, login_proxy_get_ostream(client->login_proxy)) < 0)
+    if (send_first(client, kpop_proxy_ostream(client->login_proxy)) < 0)
         return -1;
     return 1;
 }
@@ -238,7 +238,7 @@ int
 login_proxy_parse_line(struct client *client, const char *line)
 {
     struct login *login = login_of(client);
-    struct ostream *output = login_proxy_get_ostream(client->login_proxy);
+    struct ostream *output = kpop_proxy_ostream(client->login_proxy);
     bool ok = strncmp(line, "+OK", 3) == 0;
 
     if (login->proxy_state == PROXY_LOGIN && client->proxy_sasl_client != NULL

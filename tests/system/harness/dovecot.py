@@ -222,6 +222,44 @@ userdb {{
 }}
 """ + self._listeners() + self._snippet()
 
+    def _conf_2_4(self, users):
+        environment = "\n".join(f"  {k} = {v}" for k, v in
+                                self.environment.items())
+        return f"""
+dovecot_config_version = 2.4.1
+dovecot_storage_version = 2.4.1
+base_dir = {self.directory}/run
+log_path = {self.log_path}
+info_log_path = {self.log_path}
+debug_log_path = {self.log_path}
+listen = {net.address()}
+protocols = pop3
+import_environment {{
+{environment}
+}}
+first_valid_uid = 1
+mail_driver = maildir
+mail_path = ~/Maildir
+ssl = {"yes" if self.tls else "no"}
+ssl_server_cert_file = {self.certificate}
+ssl_server_key_file = {self.key}
+auth_verbose = yes
+auth_mechanisms = plain gssapi
+auth_gssapi_hostname = "$ALL"
+auth_krb5_keytab = {self.keytab}
+auth_allow_cleartext = yes
+passdb passwd-file {{
+  passwd_file_path = {users}
+}}
+userdb static {{
+  fields {{
+    uid = {MAIL_USER}
+    gid = {MAIL_USER}
+    home = {self.mail}/%{{user}}
+  }}
+}}
+""" + self._listeners() + self._snippet()
+
     # ---- the process ----
 
     def start(self):
