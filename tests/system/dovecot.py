@@ -373,6 +373,93 @@ def login_is_logged_as_pop3_login_does():
              f"the principal in the log: {dovecot.log(mark)}")
 
 
+def addresses_of_haproxy_are_the_clients():
+    more = """
+haproxy_trusted_networks = 127.0.0.0/8
+service kpop-login {
+  inet_listener kpop {
+    haproxy = yes
+  }
+}
+"""
+    with own("haproxy", more=more) as behind, ap_req() as request:
+        behind.box("alice")
+        with Kpop(behind) as client:
+            client.send(b"PROXY TCP4 192.0.2.9 192.0.2.1 4000 1109\r\n")
+            client.handshake(request.octets)
+            tap.contains(client.login("alice"), "+OK")
+        behind.await_log(r"user=<alice>, method=KPOP, rip=192\.0\.2\.9")
+
+
+def trusted_networks_need_no_tls():
+    if server().version >= (2, 4):
+        raise tap.Skip("2.4 takes trusted networks for insecure, too")
+    more = "ssl = required\nlogin_trusted_networks = 127.0.0.2/32\n"
+    with own("trusted", more=more) as strict, ap_req() as request, \
+            Kpop(strict, source="127.0.0.2") as client:
+        strict.box("alice")
+        client.handshake(request.octets)
+        tap.contains(client.login("alice"), "+OK")
+
+
+# ---- in front of other servers ----
+
+@contextlib.contextmanager
+def front(name, fields):
+    """A Dovecot that hands alice to the common one, which has her mail."""
+    server().box("alice").empty().fill(2)
+    made = suite.Dovecot(
+        os.path.join(scratch.name, name), realm,
+        users=f"alice:{{PLAIN}}x::::::proxy=y host=127.0.0.1 {fields}\n",
+        ports={"kpop": 2109, "pop3": 2110})
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def proxy_logs_in_at_the_other_server():
+    for name, fields in (
+            ("plain", "port=110 pass=alice-password"),
+            ("sasl", "port=110 pass=alice-password proxy_mech=PLAIN"),
+            ("tls", "port=110 pass=alice-password starttls=any-cert")):
+        with front("front-" + name, fields) as proxy, ap_req() as request, \
+                Kpop(proxy) as client:
+            client.send(VERSIONS + frame(request.octets)
+                        + b"USER alice\r\nPASS x\r\nSTAT\r\nQUIT\r\n")
+            heard = client.rest()
+            tap.contains(heard, b"+OK 2 ", f"{name}\n{proxy.log()}")
+            tap.equal(heard.count(b"+OK"), 5, f"answers {heard!r}")
+            proxy.await_log(r"proxy\(alice,127\.0\.0\.1:110\): Started "
+                            r"proxying")
+
+
+def proxy_inside_tls_moves_both_ways():
+    with front("front-both", "port=110 pass=alice-password") as proxy, \
+            ap_req() as request, Kpop(proxy) as client:
+        client.handshake(request.octets)
+        client.ok("STLS")
+        tls.secure(client, tls.context(proxy.authority.path))
+        tap.contains(client.login("alice"), "+OK")
+        tap.contains(client.ok("STAT"), "+OK 2 ")
+        tap.contains("\n".join(client.multi("RETR 2")), "message 2")
+        client.ok("QUIT")
+
+
+def proxy_says_what_the_other_server_refuses():
+    for name, fields, start in (
+            ("wrong", "port=110 pass=wrong", "-ERR [AUTH]"),
+            ("down", "port=9 pass=alice-password", "-ERR [SYS/TEMP]")):
+        with front("front-" + name, fields) as proxy, ap_req() as request, \
+                Kpop(proxy, seconds=40) as client:
+            client.handshake(request.octets)
+            heard = client.login("alice")
+            tap.equal(heard[:len(start)], start, f"{heard}\n{proxy.log()}")
+            tap.equal(client.rest(), b"", "closed behind it")
+            for word in ("Panic", "assert"):
+                tap.lacks(proxy.log(), word, "log")
+
+
 # ---- who may read what ----
 
 def passdb_may_list_principals_and_disable_users():
@@ -499,17 +586,26 @@ def only_the_entry_of_the_module_is_called():
 # ---- large tickets ----
 
 def ap_req_of_60_kib_disturbs_nobody():
-    server().box("alice")
-    dovecot.box("bob")
-    mark = dovecot.mark()
-    with ap_req("bob") as small, Kpop(dovecot) as other, \
-            ap_req(pad=60 * 1024) as large, Kpop(dovecot) as client:
-        other.handshake(small.octets)
-        tap.true(len(large.octets) > 60 * 1024, "a large AP-REQ")
-        client.handshake(large.octets)
-        tap.contains(other.login("bob"), "+OK")
-        tap.contains(client.login("alice"), "+OK")
-    tap.lacks(dovecot.log(mark), "Error", "log")
+    """One process, so one connection to the auth process for both."""
+    with own("large", more=one_process(50)) as shared:
+        for user in ("alice", "bob"):
+            shared.box(user)
+        with ap_req("bob") as small, Kpop(shared) as other, \
+                ap_req(pad=60 * 1024) as large, Kpop(shared) as client:
+            client.versions()
+            whole = frame(large.octets)
+            tap.true(len(whole) > 60 * 1024, "a large AP-REQ")
+            client.send(whole[:30000])
+            other.versions()
+            client.send(whole[30000:])
+            other.send(frame(small.octets))
+            for line in (client, other):
+                tap.equal(line.read(4), b"\0\0\0\0", "accepted")
+                tap.contains(line.line(), "+OK")
+            tap.contains(other.login("bob"), "+OK")
+            tap.contains(client.login("alice"), "+OK")
+        tap.equal(len(shared.processes("kpop-login")), 1, "processes")
+        tap.lacks(shared.log(), "Error", "log")
 
 
 def ap_req_over_128_kib_is_refused():
@@ -743,6 +839,52 @@ def n26_idle_handshakes_leave_room():
         tap.true(ended(idle[0]), "the oldest is gone")
         for client in idle:
             client.close()
+
+
+def drift(name, header, old, new):
+    """What is heard on the port, and the log, of such a build."""
+    kpop_login, mechanism = suite.drifted(
+        os.path.join(scratch.name, name + "-build"), header, old, new)
+    server().stop()
+    suite.place(kpop_login, mechanism)
+    try:
+        with own(name) as other, ap_req() as request:
+            other.box("alice")
+            with Kpop(other) as client:
+                client.send(VERSIONS + frame(request.octets)
+                            + b"USER alice\r\nPASS alice-password\r\n")
+                try:
+                    heard = client.rest()
+                except ConnectionResetError:
+                    heard = b""
+            other.await_log("Fatal: ", seconds=10)
+            return heard, other.log()
+    finally:
+        dovecot.stop()
+        suite.place(*suite.ours())
+        dovecot.start()
+
+
+def build_against_other_headers_refuses_to_run():
+    """A function more, as Debian's own update brought, and one less."""
+    line = "\tvoid (*destroy)(struct client *client);\n"
+    for name, new in (("longer", line + line.replace("destroy", "drift")),
+                      ("shorter", "")):
+        if name == "shorter":
+            line = "\tbool (*input_next_cmd)(struct client *client);\n"
+        heard, log = drift(name, "client-common.h", line, new)
+        tap.equal(heard, b"", f"heard from the {name} build")
+        tap.contains(log, "kpop-login was built for another build of Dovecot")
+        tap.lacks(log, "PASS", "log")
+
+
+def mechanism_of_other_headers_refuses_to_run():
+    line = "\tstruct event *mech_event;\n"
+    heard, log = drift("mechanism", "auth-request.h", line,
+                       line + "\tvoid *drift;\n")
+    tap.lacks(heard, b"+OK\r\n+OK", "heard")
+    tap.contains(log,
+                 "libmech_kpop.so was built for another build of Dovecot")
 
 
 def no_program_of_dovecot_has_complained():

@@ -39,7 +39,29 @@ def ours():
     return files
 
 
-def cover(directory, login=None):
+def drifted(directory, header, old, new):
+    """Our two files, built against headers of which one says something else;
+    what a build against another Dovecot would be."""
+    include = os.path.join(directory, "include")
+    build = os.path.join(directory, "build")
+    shutil.copytree("/usr/include/dovecot", include)
+    path = os.path.join(include, header)
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    tap.equal(text.count(old), 1, f"{old!r} in {header}")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(text.replace(old, new))
+    files = [os.path.join(build, "dovecot", name)
+             for name in ("kpop-login", "libmech_kpop.so")]
+    done = subprocess.run(
+        ["make", "-s", "-C", net.ROOT, "BUILD=" + build, "CFLAGS=-O1",
+         "DOVECOT_INCLUDE=" + include, *files], check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    tap.equal(done.returncode, 0, f"status of make\n{done.stdout}\n")
+    return files
+
+
+def cover(directory):
     """Puts our files where Dovecot looks for them, once a namespace."""
     if os.getuid() != 0 or not net.is_private():
         raise tap.Skip("only root, in a namespace, can cover " + LIBEXEC)
@@ -48,13 +70,21 @@ def cover(directory, login=None):
     libexec = os.path.join(directory, "libexec")
     state = os.path.join(directory, "state")
     shutil.copytree(LIBEXEC, libexec, symlinks=True)
-    shutil.copy(login or kpop_login, os.path.join(libexec, "kpop-login"))
-    shutil.copy(mechanism, os.path.join(libexec, "modules/auth"))
+    place(kpop_login, mechanism, libexec)
     os.makedirs(state, exist_ok=True)
     os.chmod(state, 0o755)
     for ours_, theirs in ((libexec, LIBEXEC), (state, STATE)):
         subprocess.run(["mount", "--bind", ours_, theirs], check=True)
     return libexec
+
+
+def place(kpop_login, mechanism, libexec=LIBEXEC):
+    """Puts these two there, for the next start."""
+    for file, folder in ((kpop_login, libexec),
+                         (mechanism, os.path.join(libexec, "modules/auth"))):
+        path = os.path.join(folder, os.path.basename(file))
+        shutil.copy(file, path + ".new")
+        os.rename(path + ".new", path)
 
 
 class Box:
