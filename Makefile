@@ -107,8 +107,9 @@ programs := $(if $(module_objects),$(BUILD)/kpop.so) \
 # What dovecot-dev says of its Dovecot.
 dovecot = $(shell . $(DOVECOT_CONFIG) && echo "$$$(1)")
 DOVECOT_INCLUDE ?= $(if $(DOVECOT_CONFIG),$(call dovecot,dovecot_pkgincludedir))
-has_dovecot := $(if $(DOVECOT_CONFIG),$(wildcard \
-	$(DOVECOT_INCLUDE)/login-common.h))
+# Its programs know no sanitizer.
+has_dovecot := $(if $(SANITIZE),,$(if $(DOVECOT_CONFIG),$(wildcard \
+	$(DOVECOT_INCLUDE)/login-common.h)))
 dovecot_objects := $(call objects,plugin/host/dovecot/*.c)
 programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
 	$(BUILD)/dovecot/libmech_kpop.so)
@@ -134,6 +135,7 @@ check_object := $(call objects,tests/lib/check.c)
 
 .PHONY: all demo test check check-run check-long check-asan check-valgrind \
 	check-fuzz check-style check-clang bench install uninstall clean \
+	install-dovecot uninstall-dovecot \
 	dist helpers test-programs FORCE
 
 all: $(programs)
@@ -328,6 +330,27 @@ install: all
 		$(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 "$$page" "$$dir/" || exit 1; \
 	done
+
+# Into the folders of Dovecot, as dovecot-dev names them.
+DOVECOT_LIBEXEC ?= $(if $(has_dovecot),$(call dovecot,dovecot_pkglibexecdir))
+DOVECOT_MODULES ?= $(if $(has_dovecot),$(call dovecot,dovecot_moduledir))
+
+install-dovecot: all
+	@test -n "$(has_dovecot)" || \
+		{ echo "dovecot-dev is missing: nothing was built for it" >&2; \
+		exit 1; }
+	$(INSTALL) -d $(DESTDIR)$(DOVECOT_LIBEXEC) \
+		$(DESTDIR)$(DOVECOT_MODULES)/auth $(DESTDIR)$(docdir)/dovecot
+	$(INSTALL) -m 755 $(BUILD)/dovecot/kpop-login \
+		$(DESTDIR)$(DOVECOT_LIBEXEC)/
+	$(INSTALL) -m 644 $(BUILD)/dovecot/libmech_kpop.so \
+		$(DESTDIR)$(DOVECOT_MODULES)/auth/
+	$(INSTALL) -m 644 packaging/dovecot/*.conf $(DESTDIR)$(docdir)/dovecot/
+
+uninstall-dovecot:
+	rm -f $(DESTDIR)$(DOVECOT_LIBEXEC)/kpop-login \
+		$(DESTDIR)$(DOVECOT_MODULES)/auth/libmech_kpop.so
+	rm -rf $(DESTDIR)$(docdir)/dovecot
 
 # Configuration, keytabs and mail are never touched.
 uninstall:
