@@ -142,7 +142,8 @@ on_auth_ready(struct client *client)
                                 login_now(), &login->session);
     if (rc != KPOP_OK) {
         login->session = NULL;
-        i_fatal("the kpop module begins no session (%d)", (int)rc);
+        e_error(client->event, "the kpop module begins no session (%d)",
+                (int)rc);
     }
     client->banner_sent = TRUE;
     login_wake(login);

@@ -337,6 +337,10 @@ woken(struct login *login)
     struct client *client = &login->common;
 
     timeout_remove(&login->to_pump);
+    if (login->session == NULL) {
+        client_destroy(client, "Internal error");
+        return;
+    }
     client_ref(client);
     login_auth_continue(login);
     login_pump(client);
