@@ -181,6 +181,8 @@ $(BUILD)/kpopctl: $(kpopctl_objects)
 # Dovecot's headers are GNU C and are not ours to warn of; functions that
 # don't fit its tables are never to be built.
 $(dovecot_objects): own_cppflags += -isystem $(DOVECOT_INCLUDE) \
+	$(if $(shell grep -l LIMIT_REACHED $(DOVECOT_INCLUDE)/client-common.h), \
+	-DDOVECOT_HAS_LIMITS=1) \
 	-DDOVECOT_STATEDIR='"$(call dovecot,dovecot_statedir)"'
 $(dovecot_objects): own_cflags := -std=gnu11 \
 	$(filter-out -std=c11 -Wpedantic -Wvla,$(own_cflags)) \

@@ -69,7 +69,17 @@
 #define KPOP_AUTH_PROTOCOL(request) ((request)->fields.service)
 #endif
 
-/* Another server has said why, and the client was told. */
+/*
+ * Debian's security update of 2.3.19 brought parts of 2.4 under the same
+ * version; the Makefile looks into the header (DOVECOT_HAS_LIMITS).
+ * KPOP_PROXY_REPLIED: another server has said why, and the client was told.
+ */
+#if KPOP_DOVECOT(2, 4, 0) || defined(DOVECOT_HAS_LIMITS)
 #define KPOP_PROXY_REPLIED LOGIN_PROXY_FAILURE_TYPE_AUTH_REPLIED
+#define KPOP_IS_LIMIT(result) ((result) == CLIENT_AUTH_RESULT_LIMIT_REACHED)
+#else
+#define KPOP_PROXY_REPLIED LOGIN_PROXY_FAILURE_TYPE_AUTH
+#define KPOP_IS_LIMIT(result) FALSE
+#endif
 
 #endif

@@ -211,7 +211,7 @@ static bool
 is_temporary(enum client_auth_result result)
 {
     return result == CLIENT_AUTH_RESULT_TEMPFAIL
-           || result == CLIENT_AUTH_RESULT_LIMIT_REACHED
+           || KPOP_IS_LIMIT(result)
            || result == CLIENT_AUTH_RESULT_MECH_INVALID;
 }
 
@@ -221,8 +221,7 @@ static void
 say_refusal(struct login *login, enum client_auth_result result,
             const char *text)
 {
-    const char *code = result == CLIENT_AUTH_RESULT_LIMIT_REACHED
-                           ? "-ERR [IN-USE] "
+    const char *code = KPOP_IS_LIMIT(result) ? "-ERR [IN-USE] "
                        : is_temporary(result) ? "-ERR [SYS/TEMP] "
                                               : "-ERR [AUTH] ";
 
