@@ -93,7 +93,9 @@ def before():
     net.prepare(scratch.name)
     realm = Realm(os.path.join(scratch.name, "realm"))
     authority = tls.Authority(os.path.join(scratch.name, "ca"))
-    authority.sign("server", net.host(), "IP:127.0.0.1")
+    # Some clients look at addresses in the common name alone.
+    authority.sign("server", net.host(), "IP:127.0.0.1",
+                   subject=f"/CN={net.host()}")
 
 
 @tap.helper

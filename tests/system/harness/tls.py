@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 import os
+import re
 import ssl
 import subprocess
 import warnings
@@ -25,6 +26,13 @@ def openssl(*words, **more):
     return text
 
 
+def _typed(name):
+    """As subjectAltName wants it: a type in front."""
+    if ":" in name:
+        return name
+    return ("IP:" if re.fullmatch(r"[0-9.]+", name) else "DNS:") + name
+
+
 class Authority:
     """It, its certificate in .path, and what it signs."""
 
@@ -36,7 +44,8 @@ class Authority:
         self.key = os.path.join(directory, "ca.key")
         openssl("req", "-x509", *CURVE, "-keyout", self.key, "-out",
                 self.path, "-days", "30", "-subj", f"/CN={name}",
-                "-addext", "basicConstraints=critical,CA:TRUE")
+                "-addext", "basicConstraints=critical,CA:TRUE",
+                "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def file(self, name):
         return os.path.join(self.directory, name)
@@ -48,10 +57,12 @@ class Authority:
         request = os.path.join(self.directory, file + ".csr")
         openssl("req", *kind, "-new", "-keyout", key, "-out", request,
                 "-subj", subject or f"/CN={file}")
-        names = [n if ":" in n else "DNS:" + n for n in names]
+        names = [_typed(n) for n in names]
         extensions = os.path.join(self.directory, file + ".ext")
         with open(extensions, "w", encoding="ascii") as out:
-            out.write("basicConstraints=CA:FALSE\n")
+            out.write("basicConstraints=CA:FALSE\n"
+                      "subjectKeyIdentifier=hash\n"
+                      "authorityKeyIdentifier=keyid\n")
             if names:
                 out.write("subjectAltName=" + ",".join(names) + "\n")
         openssl("x509", "-req", "-in", request, "-CA", self.path, "-CAkey",
