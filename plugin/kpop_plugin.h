@@ -73,7 +73,8 @@
  *   callback that is missing or NULL is a feature that is off.  A host must
  *   look at `size` before it uses a member newer than the header it was built
  *   with, and never allocates a struct that the module fills by itself except
- *   with `size` set.  Major 0 may still change; see NEWS.
+ *   with `size` set.  Major 1 is frozen: a host that was built for 1.0 runs
+ *   with every module of major 1.
  */
 #ifndef KPOP_PLUGIN_H
 #define KPOP_PLUGIN_H
@@ -85,8 +86,8 @@
 extern "C" {
 #endif
 
-#define KPOP_ABI_MAJOR 0u
-#define KPOP_ABI_MINOR 1u
+#define KPOP_ABI_MAJOR 1u
+#define KPOP_ABI_MINOR 0u
 
 /*
  * Results.  "To the client" says which answer a result turns into.
@@ -347,7 +348,7 @@ struct kpop_host {
      * still called. */
     void (*cancel)(void *conn, struct kpop_op *op);
 
-    /* Minor version 1 ends here. */
+    /* Version 1.0 ends here. */
 };
 
 /* A listener the configuration asks for. */
@@ -559,7 +560,7 @@ struct kpop_api {
                      int32_t write_fd, const struct kpop_facts *facts,
                      void *conn);
 
-    /* Minor version 1 ends here. */
+    /* Version 1.0 ends here. */
 };
 
 /*
