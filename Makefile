@@ -2,6 +2,7 @@
 #
 #   make            the module, kpopd, kpopctl (into build/)
 #   make demo       a throwaway realm, and mail fetched by Kerberos ticket
+#   make deb, rpm   packages of HEAD
 #   make test       no network, no root, installs nothing
 #   make check      installs what is missing, then runs everything
 #
@@ -375,3 +376,27 @@ dist:
 	git archive --prefix=kpop-$(VERSION)/ HEAD \
 		| gzip -9n >$(BUILD)/kpop-$(VERSION).tar.gz
 	@echo $(BUILD)/kpop-$(VERSION).tar.gz
+
+# Packages of HEAD, into $(BUILD)/deb and $(BUILD)/rpm.  They want what the
+# control file and the spec ask for, no network and no root.
+.PHONY: deb rpm
+deb: dist
+	rm -rf $(BUILD)/deb
+	mkdir -p $(BUILD)/deb
+	cp $(BUILD)/kpop-$(VERSION).tar.gz \
+		$(BUILD)/deb/kpop_$(VERSION).orig.tar.gz
+	tar -xzf $(BUILD)/kpop-$(VERSION).tar.gz -C $(BUILD)/deb
+	cp -R $(BUILD)/deb/kpop-$(VERSION)/packaging/debian \
+		$(BUILD)/deb/kpop-$(VERSION)/debian
+	cd $(BUILD)/deb/kpop-$(VERSION) && env -u MAKEFLAGS -u MAKELEVEL \
+		-u MFLAGS -u BUILD dpkg-buildpackage -us -uc $(DEB_OPTIONS)
+	@ls $(BUILD)/deb/*.deb
+
+rpm: dist
+	rm -rf $(BUILD)/rpm
+	mkdir -p $(BUILD)/rpm
+	env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u BUILD rpmbuild -ba \
+		--define "_topdir $(abspath $(BUILD)/rpm)" \
+		--define "_sourcedir $(abspath $(BUILD))" $(RPM_OPTIONS) \
+		packaging/rpm/kpop.spec
+	@find $(BUILD)/rpm -name '*.rpm'
