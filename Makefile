@@ -392,11 +392,18 @@ deb: dist
 		-u MFLAGS -u BUILD dpkg-buildpackage -us -uc $(DEB_OPTIONS)
 	@ls $(BUILD)/deb/*.deb
 
+# Debian's rpmbuild knows neither the names of Fedora's packages nor the macros
+# of systemd-rpm-macros.
+rpm_foreign := $(if $(wildcard /etc/debian_version),--nodeps \
+	--define '_unitdir /usr/lib/systemd/system' \
+	--define '_tmpfilesdir /usr/lib/tmpfiles.d' \
+	--define '_sysusersdir /usr/lib/sysusers.d')
 rpm: dist
 	rm -rf $(BUILD)/rpm
 	mkdir -p $(BUILD)/rpm
 	env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u BUILD rpmbuild -ba \
 		--define "_topdir $(abspath $(BUILD)/rpm)" \
-		--define "_sourcedir $(abspath $(BUILD))" $(RPM_OPTIONS) \
+		--define "_sourcedir $(abspath $(BUILD))" $(rpm_foreign) \
+		$(RPM_OPTIONS) \
 		packaging/rpm/kpop.spec
 	@find $(BUILD)/rpm -name '*.rpm'
