@@ -313,6 +313,9 @@ bench: test-programs
 
 # ---------------------------------------------------------------- installing
 
+datadir = $(prefix)/share
+bashdir ?= $(datadir)/bash-completion/completions
+zshdir ?= $(datadir)/zsh/site-functions
 man_pages := $(wildcard packaging/man/*.[1-8])
 
 install: all
@@ -328,6 +331,9 @@ install: all
 		>$(DESTDIR)$(libdir)/pkgconfig/kpop.pc
 	$(INSTALL) -m 644 plugin.conf.sample README.md SECURITY.md NEWS \
 		LICENSE plugin/host/null.c $(DESTDIR)$(docdir)/
+	$(INSTALL) -d $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir)
+	$(INSTALL) -m 644 packaging/completion/kpopctl $(DESTDIR)$(bashdir)/
+	$(INSTALL) -m 644 packaging/completion/_kpopctl $(DESTDIR)$(zshdir)/
 	for page in $(man_pages); do \
 		dir=$(DESTDIR)$(mandir)/man$${page##*.}; \
 		$(INSTALL) -d "$$dir" && \
@@ -359,6 +365,7 @@ uninstall-dovecot:
 uninstall:
 	rm -f $(DESTDIR)$(moduledir)/kpop.so $(DESTDIR)$(sbindir)/kpopd \
 		$(DESTDIR)$(bindir)/kpopctl \
+		$(DESTDIR)$(bashdir)/kpopctl $(DESTDIR)$(zshdir)/_kpopctl \
 		$(DESTDIR)$(includedir)/kpop_plugin.h \
 		$(DESTDIR)$(libdir)/pkgconfig/kpop.pc
 	for page in $(man_pages); do \

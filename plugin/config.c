@@ -392,6 +392,30 @@ kpop_service(struct kpop_plugin *plugin, uint32_t i,
 }
 
 int32_t
+kpop_setting(struct kpop_plugin *plugin, uint32_t i,
+             struct kpop_setting *setting_out)
+{
+    struct kpop_setting full = { 0 };
+    const struct setting *item;
+    uint32_t size;
+
+    if (i >= plugin->settings.count)
+        return 0;
+    item = &plugin->settings.items[i];
+    size = setting_out->size < sizeof(full) ? setting_out->size
+                                            : (uint32_t)sizeof(full);
+    full.size = size;
+    full.key = &item->key;
+    full.value = setting_text(item);
+    full.line = item->filed != NULL ? item->line : 0;
+    full.origin = item->fixed != NULL   ? KPOP_FROM_HOST
+                  : item->filed != NULL ? KPOP_FROM_FILE
+                                        : KPOP_FROM_DEFAULT;
+    memcpy(setting_out, &full, size);
+    return 1;
+}
+
+int32_t
 kpop_reload(struct kpop_plugin *plugin, char *error, size_t error_size)
 {
     struct filed *filed = NULL;

@@ -155,6 +155,8 @@ int32_t kpop_ready(struct kpop_plugin *plugin, char *error,
                    size_t error_size);
 int32_t kpop_service(struct kpop_plugin *plugin, uint32_t i,
                      struct kpop_service *service_out);
+int32_t kpop_setting(struct kpop_plugin *plugin, uint32_t i,
+                     struct kpop_setting *setting_out);
 int32_t kpop_reload(struct kpop_plugin *plugin, char *error,
                     size_t error_size);
 

@@ -207,6 +207,7 @@ static const struct kpop_api api = {
     .exchange_names = kpop_exchange_names,
     .wire_octets = stuff_wire_octets,
     .serve = kpop_serve,
+    .setting = kpop_setting,
 };
 
 /* Different in each process and at each start; not a secret. */

@@ -87,7 +87,7 @@ extern "C" {
 #endif
 
 #define KPOP_ABI_MAJOR 1u
-#define KPOP_ABI_MINOR 0u
+#define KPOP_ABI_MINOR 1u
 
 /*
  * Results.  "To the client" says which answer a result turns into.
@@ -383,6 +383,22 @@ struct kpop_key {
     const char *help;           /* a sentence */
 };
 
+/* Where a value comes from. */
+#define KPOP_FROM_DEFAULT 0u
+#define KPOP_FROM_FILE    1u
+#define KPOP_FROM_HOST    2u /* set() */
+
+/* A key and the value in force; lent until the next declare, set, load or
+ * reload. */
+struct kpop_setting {
+    uint32_t size;
+    uint32_t origin;            /* KPOP_FROM_* */
+    uint32_t line;              /* in the file; 0 = it says nothing */
+    uint32_t reserved;          /* 0 */
+    const struct kpop_key *key; /* look at its size */
+    const char *value;
+};
+
 /* Counters of a plugin since it was made; all sessions together. */
 struct kpop_stats {
     uint32_t size;
@@ -561,6 +577,13 @@ struct kpop_api {
                      void *conn);
 
     /* Version 1.0 ends here. */
+
+    /* The i-th key, the module's own first, then the host's in the order they
+     * were declared: 1, or 0 when there are no more. */
+    int32_t (*setting)(struct kpop_plugin *plugin, uint32_t i,
+                       struct kpop_setting *setting_out);
+
+    /* Version 1.1 ends here. */
 };
 
 /*

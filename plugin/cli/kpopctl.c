@@ -1,58 +1,120 @@
 /*
- * kpopctl.c - the admin's tool.  `check` looks at everything kpopd would look
- * at before it serves, with the rights of those who will use it, and starts
- * nothing.
+ * kpopctl.c - the admin's tool: its options and the table of its commands.
+ * Runs with the rights of who calls it; each command says what it changes,
+ * most change nothing.
  *
  * SPDX-License-Identifier: MIT
  */
 #define _GNU_SOURCE
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "plugin/host/kpopd/log.h"
-#include "plugin/host/kpopd/module.h"
-#include "plugin/host/kpopd/setup.h"
+#include "plugin/cli/cli.h"
 
 #ifndef KPOP_SYSCONFDIR
 #define KPOP_SYSCONFDIR "/etc"
 #endif
 #define KPOP_CONFIG_FILE KPOP_SYSCONFDIR "/kpop/plugin.conf"
 
-static const char usage[] =
-    "usage: kpopctl [-c FILE] [-m MODULE] check\n"
-    "\n"
-    "  check                looks at the configuration and all it names;\n"
-    "                       ends with 0, or 1 and FILE:LINE: a sentence.\n"
-    "                       Makes state_dir and the replay cache's file when\n"
-    "                       they are missing; starts nothing.\n"
-    "\n"
-    "  -c, --config FILE    configuration (" KPOP_CONFIG_FILE ")\n"
-    "  -m, --module MODULE  kpop.so, when it is not where it was installed\n"
-    "  -V, --version\n"
-    "  -h, --help\n"
-    "\n"
-    "This version knows no other command.\n";
+static const struct command commands[] = {
+    { "check", NULL,
+      "looks at the configuration and all it names: nothing, or FILE:LINE:\n"
+      "and a sentence.  Makes state_dir and the replay cache's file when\n"
+      "they are missing; starts nothing.\n",
+      command_check },
+    { "show-config", NULL,
+      "every key with the value in force, and where that comes from\n",
+      command_show_config },
+};
 
-static int
-check(const char *module, const char *config)
+enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
+
+static void
+print_help(const char *help)
 {
-    char error[SETUP_ERROR_MAX];
-    kpop_plugin_entry_fn entry = module_load(module, error, sizeof(error));
-    struct setup *setup;
-    int rc = -1;
+    while (*help != '\0') {
+        size_t len = strcspn(help, "\n");
 
-    if (entry == NULL) {
-        fprintf(stderr, "kpopctl: %s\n", error);
-        return 1;
+        printf("      %.*s\n", (int)len, help);
+        help += len + (help[len] == '\n' ? 1 : 0);
     }
-    setup = setup_load(entry, config, error, sizeof(error));
-    if (setup != NULL)
-        rc = setup_check(setup, error, sizeof(error));
-    if (rc != 0)
-        printf("%s\n", error);
-    setup_free(setup);
-    return rc == 0 ? 0 : 1;
+}
+
+static void
+usage(FILE *out)
+{
+    fputs("usage: kpopctl [options] command\n", out);
+    if (out != stdout) {
+        fputs("kpopctl --help tells more.\n", out);
+        return;
+    }
+    puts("\n"
+         "  -c, --config FILE    configuration (" KPOP_CONFIG_FILE ")\n"
+         "  -m, --module MODULE  kpop.so, when it is not where it was "
+         "installed\n"
+         "  -j, --json           JSON instead of text\n"
+         "  -V, --version\n"
+         "  -h, --help\n");
+    for (size_t i = 0; i < COMMANDS; i++) {
+        printf("  %s%s%s\n", commands[i].name,
+               commands[i].argument != NULL ? " " : "",
+               commands[i].argument != NULL ? commands[i].argument : "");
+        print_help(commands[i].help);
+    }
+    puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
+         "it was\ncalled in a way it does not know.");
+}
+
+/* A terminal, unless who sits there does not want it (no-color.org). */
+static bool
+wants_colours(void)
+{
+    const char *term = getenv("TERM");
+    const char *none = getenv("NO_COLOR");
+
+    return isatty(STDOUT_FILENO) && (none == NULL || none[0] == '\0')
+           && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+/* What was printed must have arrived: a full disk is no success. */
+static int
+finish(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    perror("kpopctl: cannot write");
+    return CLI_BAD;
+}
+
+static const struct command *
+find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMANDS; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+/* The words behind the options: a command and what it takes. */
+static int
+run(struct cli *cli, int count, char **words)
+{
+    const struct command *command = NULL;
+
+    if (count > 0)
+        command = find_command(words[0]);
+    if (command == NULL || count != (command->argument != NULL ? 2 : 1)) {
+        usage(stderr);
+        return CLI_USAGE;
+    }
+    if (command->argument != NULL)
+        cli->host = words[1];
+    cli->colours = !cli->json && wants_colours();
+    return finish(command->run(cli));
 }
 
 int
@@ -61,37 +123,36 @@ main(int argc, char **argv)
     static const struct option options[] = {
         { "config", required_argument, NULL, 'c' },
         { "module", required_argument, NULL, 'm' },
+        { "json", no_argument, NULL, 'j' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
-    const char *config = KPOP_CONFIG_FILE;
-    const char *module = NULL;
+    struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:Vh", options, NULL))
+    while ((option = getopt_long(argc, argv, "c:m:jVh", options, NULL))
            != -1) {
         switch (option) {
         case 'c':
-            config = optarg;
+            cli.config = optarg;
             break;
         case 'm':
-            module = optarg;
+            cli.module = optarg;
+            break;
+        case 'j':
+            cli.json = true;
             break;
         case 'V':
             puts("kpopctl " KPOP_VERSION);
-            return 0;
+            return finish(CLI_GOOD);
         case 'h':
-            fputs(usage, stdout);
-            return 0;
+            usage(stdout);
+            return finish(CLI_GOOD);
         default:
-            fputs(usage, stderr);
-            return 2;
+            usage(stderr);
+            return CLI_USAGE;
         }
     }
-    if (optind + 1 != argc || strcmp(argv[optind], "check") != 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    return check(module, config);
+    return run(&cli, argc - optind, argv + optind);
 }

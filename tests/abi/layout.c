@@ -64,6 +64,10 @@ static const struct member members[] = {
     AT(kpop_key, min), AT(kpop_key, max), AT(kpop_key, name),
     AT(kpop_key, default_value), AT(kpop_key, choices), AT(kpop_key, help),
 
+    SIZE(kpop_setting), AT(kpop_setting, size), AT(kpop_setting, origin),
+    AT(kpop_setting, line), AT(kpop_setting, reserved),
+    AT(kpop_setting, key), AT(kpop_setting, value),
+
     SIZE(kpop_stats), AT(kpop_stats, size), AT(kpop_stats, sessions_open),
     AT(kpop_stats, sessions), AT(kpop_stats, logins),
     AT(kpop_stats, login_failures), AT(kpop_stats, kpop_refusals),
@@ -93,7 +97,7 @@ static const struct member members[] = {
     AT(kpop_api, exchange_step), AT(kpop_api, exchange_outcome),
     AT(kpop_api, exchange_free), AT(kpop_api, exchange_names),
     AT(kpop_api, wire_octets),
-    AT(kpop_api, serve),
+    AT(kpop_api, serve), AT(kpop_api, setting),
 };
 
 enum { COUNT = sizeof(members) / sizeof(members[0]) };

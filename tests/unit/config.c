@@ -204,6 +204,65 @@ TEST(services_are_told_in_order)
     stub_end(&stub);
 }
 
+/* The setting of this name. */
+static struct kpop_setting
+setting_of(const char *name)
+{
+    struct kpop_setting setting = { .size = sizeof(setting) };
+
+    for (uint32_t i = 0; stub.api->setting(stub.plugin, i, &setting) == 1;
+         i++) {
+        if (strcmp(setting.key->name, name) == 0)
+            return setting;
+    }
+    CHECK(!"there is such a key");
+    return setting;
+}
+
+TEST(settings_tell_their_origin)
+{
+    static const struct kpop_key mine = {
+        .size = sizeof(mine), .kind = KPOP_KEY_TEXT, .name = "my_key",
+        .default_value = "own", .choices = "", .help = "A key.",
+    };
+    struct kpop_setting setting;
+
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->declare(stub.plugin, &mine), KPOP_OK);
+    file_write("realms = A.ORG\nservices = pop\n", 30);
+    CHECK_INT(stub.api->load(stub.plugin, path, error, sizeof(error)),
+              KPOP_OK);
+    CHECK_INT(stub.api->set(stub.plugin, "services", "pop3", NULL, 0),
+              KPOP_OK);
+    setting = setting_of("realms");
+    CHECK_INT(setting.origin, KPOP_FROM_FILE);
+    CHECK_INT(setting.line, 1);
+    CHECK_STR(setting.value, "A.ORG");
+    setting = setting_of("services");
+    CHECK_INT(setting.origin, KPOP_FROM_HOST);
+    CHECK_INT(setting.line, 2);
+    CHECK_STR(setting.value, "pop3");
+    setting = setting_of("my_key");
+    CHECK_INT(setting.origin, KPOP_FROM_DEFAULT);
+    CHECK_INT(setting.line, 0);
+    CHECK_STR(setting.value, "own");
+    stub_end(&stub);
+}
+
+TEST(an_older_host_gets_of_a_setting_what_it_knows)
+{
+    struct kpop_setting setting = {
+        .size = offsetof(struct kpop_setting, value), .value = "untouched"
+    };
+
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->setting(stub.plugin, 0, &setting), 1);
+    CHECK_STR(setting.key->name, "hostname");
+    CHECK_STR(setting.value, "untouched");
+    CHECK_INT(stub.api->setting(stub.plugin, UINT32_MAX, &setting), 0);
+    stub_end(&stub);
+}
+
 TEST(nul_octets_long_lines_and_missing_files_are_refused)
 {
     static char big[SETTINGS_LINE_MAX + 100];
@@ -451,6 +510,8 @@ TEST_MAIN("config",
           T(ready_checks_the_host_name),
           T(ready_warns_of_what_surprises),
           T(ready_does_not_warn_of_passwords_that_nobody_wants),
+          T(settings_tell_their_origin),
+          T(an_older_host_gets_of_a_setting_what_it_knows),
           T(there_are_no_sessions_before_ready),
           T(distances_count_single_edits),
           T(sessions_keep_the_configuration_they_began_with))

@@ -111,21 +111,33 @@ read_settings(struct setup *setup, char *error, size_t error_size)
 }
 
 struct setup *
-setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
+setup_read(kpop_plugin_entry_fn entry, const char *path, char *error,
            size_t error_size)
 {
     struct setup *setup = calloc(1, sizeof(*setup));
-    int32_t rc;
 
     if (setup == NULL) {
         snprintf(error, error_size, "out of memory");
         return NULL;
     }
-    rc = load_plugin(entry, &worker_host, path, setup, &setup->sessions,
-                     error, error_size);
-    if (rc == KPOP_OK)
-        rc = load_plugin(entry, &auth_host, path, setup, &setup->logins,
-                         error, error_size);
+    if (load_plugin(entry, &worker_host, path, setup, &setup->sessions,
+                    error, error_size) == KPOP_OK)
+        return setup;
+    setup_free(setup);
+    return NULL;
+}
+
+struct setup *
+setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
+           size_t error_size)
+{
+    struct setup *setup = setup_read(entry, path, error, error_size);
+    int32_t rc;
+
+    if (setup == NULL)
+        return NULL;
+    rc = load_plugin(entry, &auth_host, path, setup, &setup->logins, error,
+                     error_size);
     if (rc == KPOP_OK)
         rc = prepare_layers(setup, error, error_size);
     if (rc == KPOP_OK)

@@ -29,6 +29,13 @@ struct setup {
 
 enum { SETUP_ERROR_MAX = 1024 };
 
+/*
+ * Only the texts, for who looks at them: nothing is judged but each value by
+ * itself, sessions is loaded and not ready, logins is NULL, settings is empty.
+ * NULL with "FILE:LINE: sentence".
+ */
+struct setup *setup_read(kpop_plugin_entry_fn entry, const char *path,
+                         char *error, size_t error_size);
 /* NULL with "FILE:LINE: sentence". */
 struct setup *setup_load(kpop_plugin_entry_fn entry, const char *path,
                          char *error, size_t error_size);

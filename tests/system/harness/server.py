@@ -248,6 +248,17 @@ def memory(pid, field="Pss"):
     raise tap.Failure(f"no {field} of {pid}")
 
 
+def kpopctl(path, *words, env=None):
+    """(status, stdout, stderr)."""
+    done = subprocess.run([os.path.join(net.BUILD, "kpopctl"), "-c", path,
+                           *words], text=True, check=False,
+                          stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, **(env or {})),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=60 * tap.SLOW)
+    return done.returncode, done.stdout, done.stderr
+
+
 def check(path, env=None):
     """kpopctl check: (status, output)."""
     done = subprocess.run([os.path.join(net.BUILD, "kpopctl"), "-c", path,

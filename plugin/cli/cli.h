@@ -1,0 +1,54 @@
+/*
+ * cli.h - what kpopctl's commands share: how they were called, where they
+ * write, what their exit status says.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#ifndef KPOPCTL_CLI_H
+#define KPOPCTL_CLI_H
+
+#include <stdbool.h>
+
+#include "plugin/host/kpopd/setup.h"
+#include "plugin/kpop_plugin.h"
+
+/* Exit statuses; in the manual. */
+enum {
+    CLI_GOOD = 0,
+    CLI_BAD = 1,  /* something is wrong with what was looked at */
+    CLI_USAGE = 2 /* kpopctl was called in a way it does not know */
+};
+
+/* One call of kpopctl. */
+struct cli {
+    const char *config; /* path */
+    const char *module; /* path, or NULL: where it is installed */
+    const char *host;   /* the word behind the command, or NULL */
+    bool json;
+    bool colours;       /* stdout is a terminal that wants them */
+};
+
+/* A row of the table in kpopctl.c.  Each command is a file of its name. */
+struct command {
+    const char *name;
+    const char *argument; /* "HOST", or NULL when it takes none */
+    const char *help;     /* lines for the usage, indented */
+    int (*run)(const struct cli *cli); /* CLI_GOOD or CLI_BAD */
+};
+
+int command_check(const struct cli *cli);
+int command_show_config(const struct cli *cli);
+
+/* The module's entry, or NULL after saying why. */
+kpop_plugin_entry_fn cli_module(const struct cli *cli);
+/* The texts of the configuration, or NULL after saying what is wrong; the
+ * caller frees them by setup_free(). */
+struct setup *cli_read(const struct cli *cli);
+/* A sentence about the configuration: a line, or an object with "error". */
+void cli_error(const struct cli *cli, const char *sentence);
+
+/* ECMA-48: begins and ends a piece of text; "" where there are no colours. */
+enum cli_colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
+const char *cli_colour(const struct cli *cli, enum cli_colour colour);
+
+#endif

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+# kpopctl.py - kpopctl's commands against a real realm, a real kpopd and the
+# real fetchmail.
+# TIME-LIMIT: 120
+#
+# SPDX-License-Identifier: MIT
+import json
+import os
+import pty
+import re
+import shutil
+import subprocess
+import tempfile
+
+from harness import net, tap
+
+net.enter()
+
+from harness.realm import Realm  # noqa: E402 (inside the network)
+from harness.server import Kpopd, check, kpopctl  # noqa: E402
+
+scratch = tempfile.TemporaryDirectory(prefix="kpop-ctl-")
+realm = None
+counter = 0
+
+
+@tap.helper
+def before():
+    global realm
+    os.chmod(scratch.name, 0o711)
+    net.prepare(scratch.name)
+    realm = Realm(os.path.join(scratch.name, "realm"))
+
+
+@tap.helper
+def after():
+    if realm:
+        realm.stop()
+    scratch.cleanup()
+
+
+@tap.helper
+def server(start=False, **keys):
+    global counter
+    counter += 1
+    return Kpopd(os.path.join(scratch.name, f"kpopd{counter}"), realm,
+                 start=start, **keys)
+
+
+@tap.helper
+def said(kpopd, *words, status=0):
+    """What a command says as JSON."""
+    code, out, err = kpopctl(kpopd.path, *words, "--json", env=kpopd.env)
+    tap.equal(code, status, f"exit status of {words}; {out}{err}")
+    tap.equal(out.count("\n"), 1, f"lines of {out!r}")
+    return json.loads(out)
+
+
+def show_config_tells_each_key_and_its_origin():
+    kpopd = server(idle_timeout="700 # why", listen_pop3="")
+    told = said(kpopd, "show-config")
+    tap.equal(told["file"], kpopd.path)
+    keys = {entry["key"]: entry for entry in told["keys"]}
+    with open(os.path.join(net.ROOT, "plugin.conf.sample"),
+              encoding="ascii") as file:
+        known = re.findall(r"(?m)^#(\w+) =", file.read())
+    tap.equal(sorted(keys), sorted(known), "keys")
+    for line, key in enumerate(kpopd.keys, 1):
+        tap.equal((keys[key]["origin"], keys[key]["line"]), ("file", line),
+                  key)
+    tap.equal(keys["idle_timeout"]["value"], "700")
+    tap.equal(keys["idle_timeout"]["default"], "600")
+    tap.equal(keys["listen_pop3"]["value"], "")
+    tap.equal(keys["max_sessions"], {
+        "key": "max_sessions", "value": "10000", "default": "10000",
+        "origin": "default", "line": None})
+
+
+def show_config_prints_a_configuration_of_the_same_meaning():
+    kpopd = server(services="pop", tls_ocsp="", listen_pop3="127.0.0.1:0")
+    code, out, err = kpopctl(kpopd.path, "show-config", env=dict(
+        kpopd.env, TERM="vt100", NO_COLOR=""))
+    tap.equal((code, err), (0, ""))
+    tap.lacks(out, "\033", "no colours without a terminal")
+    printed = os.path.join(kpopd.directory, "printed.conf")
+    with open(printed, "w", encoding="utf-8") as file:
+        file.write(out)
+    values = [[(e["key"], e["value"]) for e in said(it, "show-config")["keys"]]
+              for it in (kpopd, with_path(kpopd, printed))]
+    tap.equal(values[1], values[0], "values")
+    status, output = check(printed, kpopd.env)
+    tap.equal(status, 0, f"kpopctl check of what was printed; {output}")
+
+
+@tap.helper
+def with_path(kpopd, path):
+    """The same server by another file."""
+    class Other:
+        env = kpopd.env
+    Other.path = path
+    return Other
+
+
+def mistakes_are_json_when_asked():
+    kpopd = server(idle_timeout="never")
+    for command in ("check", "show-config"):
+        told = said(kpopd, command, status=1)
+        tap.equal(list(told), ["error"])
+        tap.true(told["error"].startswith(f"{kpopd.path}:"), told)
+        tap.contains(told["error"], "idle_timeout")
+
+
+def check_is_json_when_asked():
+    tap.equal(said(server(), "check"), {"error": None})
+
+
+def odd_octets_are_valid_json():
+    kpopd = server()
+    with open(kpopd.path, "ab") as file:
+        file.write(b'passwords = file:/x"\\\xc3\xa9\xff\n')
+    keys = {entry["key"]: entry["value"]
+            for entry in said(kpopd, "show-config")["keys"]}
+    tap.equal(keys["passwords"], 'file:/x"\\\u00e9\ufffd')
+
+
+@tap.helper
+def on_a_terminal(kpopd, *words, **env):
+    """What a command writes to a terminal."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [os.path.join(net.BUILD, "kpopctl"), "-c", kpopd.path, *words],
+        env=dict(kpopd.env, **env), stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    pieces = []
+    while True:
+        try:
+            pieces.append(os.read(master, 65536))
+        except OSError:  # the other side is closed
+            break
+        if not pieces[-1]:
+            break
+    os.close(master)
+    process.wait()
+    return b"".join(pieces).decode()
+
+
+def colours_are_for_terminals_that_want_them():
+    kpopd = server()
+    plain = {"TERM": "vt100", "NO_COLOR": ""}
+    tap.contains(on_a_terminal(kpopd, "show-config", **plain), "\033[")
+    for words, env in ((["show-config", "--json"], plain),
+                       (["show-config"], dict(plain, NO_COLOR="1")),
+                       (["show-config"], dict(plain, TERM="dumb"))):
+        tap.lacks(on_a_terminal(kpopd, *words, **env), "\033[",
+                  f"{words} {env}")
+
+
+def full_disk_is_told():
+    kpopd = server()
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(
+            [os.path.join(net.BUILD, "kpopctl"), "-c", kpopd.path,
+             "show-config"], env=kpopd.env, stdout=full, text=True,
+            stderr=subprocess.PIPE, check=False)
+    tap.equal(done.returncode, 1)
+    tap.contains(done.stderr, "cannot write")
+
+
+@tap.helper
+def bash_offers(*words):
+    """What bash completes the last word to."""
+    script = os.path.join(net.ROOT, "packaging/completion/kpopctl")
+    done = subprocess.run(
+        ["bash", "--norc", "-c",
+         '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kpopctl;'
+         ' printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, "kpopctl",
+         *words], text=True, check=True, cwd=scratch.name,
+        stdout=subprocess.PIPE)
+    return done.stdout.split()
+
+
+def bash_completes_commands_options_and_files():
+    tap.contains(bash_offers(""), "show-config")
+    tap.contains(bash_offers("--js"), "--json")
+    tap.equal(bash_offers("sho"), ["show-config"])
+    tap.equal(bash_offers("-c", "some.conf", "-j", "sho"), ["show-config"])
+    tap.equal(bash_offers("check", "sho"), [])
+    with open(os.path.join(scratch.name, "shown.conf"), "w",
+              encoding="ascii"):
+        pass
+    tap.equal(bash_offers("-c", "sho"), ["shown.conf"])
+
+
+@tap.helper
+def zsh_offers(word):
+    """The line that zsh makes of `kpopctl WORD` and a tab."""
+    if shutil.which("zsh") is None:
+        raise tap.Skip("zsh is not installed")
+    functions = os.path.join(net.ROOT, "packaging/completion")
+    script = r"""
+zmodload zsh/zpty
+zpty z zsh -f -i
+say() { zpty -w z "$1"; }
+say "PS1='' ; stty -echo; fpath=($1 \$fpath); autoload -Uz compinit; compinit -u -D; echo ready''now"
+zpty -r -m z got '*readynow*' || exit 1
+# The line is printed instead of run.
+say "show() { print -r -- \"line=<\$BUFFER>\"; BUFFER=; zle accept-line }; zle -N show; bindkey '^X' show; echo bound''now"
+zpty -r -m z got '*boundnow*' || exit 1
+zpty -w -n z "kpopctl $2"$'\t\x18'
+zpty -r -m z got '*line=<*>*' || exit 1
+print -r -- ${${got##*line=<}%%>*}
+"""
+    done = subprocess.run(
+        ["zsh", "-f", "-c", script, "zsh", functions, word], text=True,
+        env=dict(os.environ, TERM="vt100", HOME=scratch.name), check=False,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, timeout=30 * tap.SLOW)
+    tap.equal(done.returncode, 0, f"zsh; {done.stdout!r}")
+    return done.stdout.strip()
+
+
+def zsh_completes_commands_and_options():
+    tap.equal(zsh_offers("sho"), "kpopctl show-config")
+    tap.equal(zsh_offers("--js"), "kpopctl --json")
+
+
+if __name__ == "__main__":
+    tap.main(globals(), before, after)
