@@ -23,6 +23,7 @@ enum {
 struct cli {
     const char *config; /* path */
     const char *module; /* path, or NULL: where it is installed */
+    const char *user;   /* --user, or NULL */
     const char *host;   /* the word behind the command, or NULL */
     bool json;
     bool colours;       /* stdout is a terminal that wants them */
@@ -33,10 +34,11 @@ struct command {
     const char *name;
     const char *argument; /* "HOST", or NULL when it takes none */
     const char *help;     /* lines for the usage, indented */
-    int (*run)(const struct cli *cli); /* CLI_GOOD or CLI_BAD */
+    int (*run)(const struct cli *cli); /* an exit status */
 };
 
 int command_check(const struct cli *cli);
+int command_client_setup(const struct cli *cli);
 int command_show_config(const struct cli *cli);
 
 /* The module's entry, or NULL after saying why. */

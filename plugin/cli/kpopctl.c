@@ -28,6 +28,10 @@ static const struct command commands[] = {
     { "show-config", NULL,
       "every key with the value in force, and where that comes from\n",
       command_show_config },
+    { "client-setup", "HOST",
+      "what fetchmail needs to fetch mail from this server, which its\n"
+      "users call HOST: a line of /etc/services and a .fetchmailrc\n",
+      command_client_setup },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -56,6 +60,7 @@ usage(FILE *out)
          "  -m, --module MODULE  kpop.so, when it is not where it was "
          "installed\n"
          "  -j, --json           JSON instead of text\n"
+         "  -u, --user USER      whose mail; else who fetchmail runs as\n"
          "  -V, --version\n"
          "  -h, --help\n");
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -124,6 +129,7 @@ main(int argc, char **argv)
         { "config", required_argument, NULL, 'c' },
         { "module", required_argument, NULL, 'm' },
         { "json", no_argument, NULL, 'j' },
+        { "user", required_argument, NULL, 'u' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -131,7 +137,7 @@ main(int argc, char **argv)
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:jVh", options, NULL))
+    while ((option = getopt_long(argc, argv, "c:m:ju:Vh", options, NULL))
            != -1) {
         switch (option) {
         case 'c':
@@ -142,6 +148,9 @@ main(int argc, char **argv)
             break;
         case 'j':
             cli.json = true;
+            break;
+        case 'u':
+            cli.user = optarg;
             break;
         case 'V':
             puts("kpopctl " KPOP_VERSION);

@@ -17,7 +17,9 @@ from harness import net, tap
 net.enter()
 
 from harness.realm import Realm  # noqa: E402 (inside the network)
+from harness.maildir import Maildir  # noqa: E402
 from harness.server import Kpopd, check, kpopctl  # noqa: E402
+from harness.tls import Authority  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-ctl-")
 realm = None
@@ -164,6 +166,114 @@ def full_disk_is_told():
             stderr=subprocess.PIPE, check=False)
     tap.equal(done.returncode, 1)
     tap.contains(done.stderr, "cannot write")
+
+
+@tap.helper
+def fetch_by(rc, kpopd, user="alice", **env):
+    """fetchmail by that very file: (status, output, messages)."""
+    if shutil.which("fetchmail") is None:
+        raise tap.Skip("fetchmail is not installed")
+    home = tempfile.mkdtemp(dir=kpopd.directory)
+    path = os.path.join(home, "rc")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(rc)
+    os.chmod(path, 0o600)
+    deliver = os.path.join(home, "deliver")
+    with open(deliver, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\ncat >"{home}/got.$$"\n')
+    os.chmod(deliver, 0o700)
+    done = subprocess.run(
+        ["fetchmail", "-f", path, "--nodetach", "--nosyslog", "--timeout",
+         "30", "--fetchall", "--mda", deliver],
+        env=dict(kpopd.env, HOME=home, FETCHMAILHOME=home,
+                 KRB5CCNAME=realm.ccache(user), **net.client_env(), **env),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,
+        stderr=subprocess.STDOUT, text=True, timeout=60 * tap.SLOW)
+    got = [name for name in os.listdir(home) if name.startswith("got.")]
+    return done.returncode, done.stdout, len(got)
+
+
+@tap.helper
+def with_tls(names=None, **keys):
+    """A server with a certificate, and who trusts it."""
+    authority = Authority(os.path.join(scratch.name, f"ca{counter}"))
+    certificate, key = authority.sign("pop", *(names or [tls_name()]))
+    kpopd = server(start=True, tls_certificate=certificate, tls_key=key,
+                   listen_kpop=f"{net.address()}:1109", **keys)
+    return kpopd, {"SSL_CERT_FILE": authority.path}
+
+
+@tap.helper
+def tls_name():
+    return net.host() if net.is_private() else "IP:" + net.address()
+
+
+def client_setup_without_certificate_serves_fetchmail():
+    with server(start=True, listen_kpop=f"{net.address()}:1109") as kpopd:
+        told = said(kpopd, "client-setup", net.host(), "-u", "alice")
+        tap.equal((told["services"], told["tls"]), ("kpop 1109/tcp", False))
+        tap.contains(told["fetchmailrc"], 'sslproto ""')
+        Maildir(kpopd, "alice").fill(2)
+        status, output, got = fetch_by(told["fetchmailrc"], kpopd)
+        tap.equal((status, got), (0, 2), output)
+        # The text is a file as it is; its line of services is none.
+        _, text, _ = kpopctl(kpopd.path, "client-setup", net.host(), "-u",
+                             "alice", env=kpopd.env)
+        kept = [line for line in text.splitlines()
+                if not re.fullmatch(r"kpop +1109/tcp", line)]
+        tap.equal(len(text.splitlines()) - len(kept), 1, text)
+        Maildir(kpopd, "alice").fill(1)
+        status, output, got = fetch_by("\n".join(kept) + "\n", kpopd)
+        tap.equal((status, got), (0, 1), output)
+
+
+def client_setup_with_certificate_insists_on_tls():
+    kpopd, env = with_tls()
+    with kpopd:
+        told = said(kpopd, "client-setup", net.host(), "-u", "alice")
+        tap.equal(told["tls"], True)
+        tap.lacks(told["fetchmailrc"], 'sslproto ""')
+        Maildir(kpopd, "alice").fill(1)
+        status, output, got = fetch_by(told["fetchmailrc"], kpopd)
+        tap.true(status != 0, f"nobody trusts it: {output}")
+        tap.equal(got, 0, "messages in spite of the certificate")
+        status, output, got = fetch_by(told["fetchmailrc"], kpopd, **env)
+        tap.equal((status, got), (0, 1), output)
+        tap.contains(kpopd.log(), "event=tls.start", "the log")
+    # Somebody in between takes STLS away.
+    with server(start=True, listen_kpop=f"{net.address()}:1109") as plain:
+        Maildir(plain, "alice").fill(1)
+        status, output, got = fetch_by(told["fetchmailrc"], plain, **env)
+        tap.true(status != 0, f"TLS was taken away: {output}")
+        tap.equal(got, 0, "messages without TLS")
+
+
+def client_setup_knows_kpop_stls():
+    kpopd, _ = with_tls(kpop_stls="no")
+    with kpopd:
+        told = said(kpopd, "client-setup", net.host(), "-u", "alice")
+        tap.equal(told["tls"], False)
+        Maildir(kpopd, "alice").fill(1)
+        status, output, got = fetch_by(told["fetchmailrc"], kpopd)
+        tap.equal((status, got), (0, 1), output)
+
+
+def client_setup_without_user_is_for_everybody():
+    kpopd = server(listen_kpop="[::1]:1110 *:1109")
+    told = said(kpopd, "client-setup", "pop.example")
+    tap.equal(told["fetchmailrc"], "poll pop.example protocol kpop auth "
+              'kerberos_v5\n    sslproto ""\n')
+
+
+def client_setup_refuses_what_cannot_be():
+    for listen in ("", "127.0.0.1:0", "*:1110 127.0.0.1:11090"):
+        kpopd = server(listen_kpop=listen)
+        told = said(kpopd, "client-setup", "pop.example", status=1)
+        tap.contains(told["error"], f"{kpopd.path}:2: listen_kpop: has no ")
+    for words in (["a b"], ["a\nmda evil"], ['a"'], [""], ["x" * 256],
+                  ["ok", "-u", 'a"'], ["ok", "-u", "a\\"]):
+        told = said(kpopd, "client-setup", *words, status=2)
+        tap.contains(told["error"], "may have up to")
 
 
 @tap.helper
