@@ -64,8 +64,8 @@ find_tls(const struct setup *setup, bool *tls_out, char *error, size_t size)
 
 /*
  * With sslproto "" nothing is encrypted, so it is for servers that can't.
- * sslcertck is no wish but a demand for TLS: whoever takes the offer of STLS out of the
- * connection gets an error and no mail.
+ * sslcertck is no wish but a demand for TLS: whoever takes the offer of STLS
+ * out of the connection gets an error and no mail.
  */
 static void
 write_rc(const struct cli *cli, bool tls, char *rc)
