@@ -21,11 +21,12 @@ int32_t
 authclient_mechanisms(void *arg, struct kpop_op *op,
                       const struct kpop_facts *facts)
 {
-    const struct conn *conn = arg;
+    struct conn *conn = arg;
     const struct worker *worker = conn->worker;
     const struct settings *s = &worker->setup->settings;
     char names[256] = "KPOP";
 
+    conn_note_tls(conn, facts); /* asked anew when TLS has begun */
     /* The module drops what the configuration doesn't list or allow now. */
     if (strcmp(facts->service, "kpop") != 0)
         snprintf(names, sizeof(names), "%s%s%s%s",

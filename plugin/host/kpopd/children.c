@@ -22,7 +22,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 
-static const char *
+const char *
 child_name(const struct child *child)
 {
     static const char *const pools[POOL_COUNT] = {

@@ -73,6 +73,9 @@ size_t generation_running(const struct generation *generation,
                           enum child_kind kind);
 bool generation_is_ready(const struct generation *generation);
 
+/* "worker", "auth-krb", ... */
+const char *child_name(const struct child *child);
+
 /*
  * Forks the process of an empty slot and connects it with the others.  In
  * the child it does not return.  0, or -1 (logged; restart_at is set).

@@ -64,14 +64,20 @@ take_report(struct master *master, struct child *child,
         break;
     case CONTROL_LOGGED_IN:
         limits_logged_in(master->limits, control->id, child);
+        sessions_learn(master->sessions, control, child);
+        break;
+    case CONTROL_SECURED:
+        sessions_learn(master->sessions, control, child);
         break;
     case CONTROL_CLOSED:
         limits_remove(master->limits, control->id, child);
+        sessions_remove(master->sessions, control->id, child);
         if (child->sessions > 0)
             child->sessions--;
         break;
     case CONTROL_CONNECTION:
     case CONTROL_EVICT:
+    case CONTROL_KICK:
     case CONTROL_DRAIN:
     case CONTROL_STOP:
     case CONTROL_CHANNEL:
@@ -220,6 +226,7 @@ tend(struct master *master, uint64_t now)
         at = &generation->next;
     }
     master_accept_when_possible(master, now);
+    master_tend_tool(master, now);
 }
 
 static struct child *
@@ -257,6 +264,8 @@ reap(struct master *master, uint64_t now)
             continue;
         expected = child->generation->draining || master->stopping;
         limits_remove_owner(master->limits, child);
+        sessions_remove_owner(master->sessions, child);
+        master->counts.died += !expected && !child->killed;
         killed = killed || child->killed;
         child_ended(child, status, expected, now);
     }
@@ -412,8 +421,10 @@ start(struct master *master, char *error, size_t error_size)
     master->last_id = (uint64_t)now.tv_sec << 24;
     process_raise_files();
     strays_begin();
+    master->began = process_now();
     master->throttle = throttle_new();
-    if (master->throttle == NULL) {
+    master->sessions = sessions_new();
+    if (master->throttle == NULL || master->sessions == NULL) {
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
@@ -440,10 +451,12 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
         fprintf(stderr, "%s\n", error);
         status = 1;
     }
+    master_close_tool(&master);
     listen_close(master.listeners);
     if (master.current != NULL)
         generation_free(master.current);
     limits_free(master.limits);
+    sessions_free(master.sessions);
     throttle_free(master.throttle);
     if (master.signals >= 0)
         close(master.signals);

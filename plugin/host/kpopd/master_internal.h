@@ -14,7 +14,10 @@
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
 #include "plugin/host/kpopd/listen.h"
+#include "plugin/host/kpopd/sessions.h"
+#include "plugin/host/kpopd/talk.h"
 #include "plugin/host/kpopd/throttle.h"
+#include "plugin/host/kpopd/tool.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum {
@@ -23,6 +26,16 @@ enum {
     ACCEPT_PAUSE = 200,    /* when descriptors or memory run out */
     BUSY_PAUSE = 10,       /* when all workers are too busy */
     BUSY_TOLD = 1000       /* when the admin hears of that */
+};
+
+/* Since kpopd was started. */
+struct master_counts {
+    uint64_t connections; /* admitted */
+    uint64_t refused;     /* at a limit, or no worker took it */
+    uint64_t evicted;
+    uint64_t kicked;
+    uint64_t reloads;
+    uint64_t died;        /* processes that nobody had told to end */
 };
 
 struct master {
@@ -38,6 +51,11 @@ struct master {
     int held_fd;               /* or -1 */
     uint64_t held_since;
     struct limits *limits;
+    struct sessions *sessions; /* what kpopctl is told of them */
+    struct master_counts counts;
+    uint64_t began;
+    struct talk tool;          /* kpopctl's socket */
+    char tool_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" */
     struct throttle *throttle; /* of all generations, so that a reload
                                 * forgives nobody */
     struct generation *current; /* newest first */
@@ -56,6 +74,14 @@ int master_configure(struct master *master, char *error, size_t error_size);
 void master_reload(struct master *master);
 /* The same when the files of TLS have changed. */
 void master_watch_certificates(struct master *master, uint64_t now);
+
+/* master_tool.c */
+
+/* kpopctl's socket is there; if it can't, that is logged and all else goes
+ * on. */
+void master_open_tool(struct master *master, const char *state_dir);
+void master_tend_tool(struct master *master, uint64_t now);
+void master_close_tool(struct master *master);
 
 /* master_accept.c */
 

@@ -120,6 +120,9 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
                   log_quote(what->user, quoted, sizeof(quoted)));
         return rc;
     }
+    rc = conn_note_open(conn, what);
+    if (rc != KPOP_OK)
+        return rc;
     job = new_job(conn, op, NULL, path);
     return job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
 }

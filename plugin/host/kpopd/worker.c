@@ -105,6 +105,15 @@ keep_report(struct worker *worker, const struct control *control)
 }
 
 void
+worker_send(struct worker *worker, const struct control *control)
+{
+    if (worker->outbox_count > 0
+        || (control_send(worker->control, control, -1) != 0
+            && errno == EAGAIN))
+        keep_report(worker, control);
+}
+
+void
 worker_report(struct worker *worker, enum control_type type, uint64_t id)
 {
     struct control control;
@@ -112,10 +121,7 @@ worker_report(struct worker *worker, enum control_type type, uint64_t id)
     memset(&control, 0, sizeof(control));
     control.type = type;
     control.id = id;
-    if (worker->outbox_count > 0
-        || (control_send(worker->control, &control, -1) != 0
-            && errno == EAGAIN))
-        keep_report(worker, &control);
+    worker_send(worker, &control);
 }
 
 static void
@@ -209,6 +215,9 @@ obey(struct worker *worker, const struct control *control, int pass)
     case CONTROL_EVICT:
         conn_evict(worker, control->id);
         break;
+    case CONTROL_KICK:
+        conn_kick(worker, control->id);
+        break;
     case CONTROL_DRAIN:
         worker->draining = true;
         break;
@@ -216,6 +225,7 @@ obey(struct worker *worker, const struct control *control, int pass)
         begin_stop(worker);
         break;
     case CONTROL_READY:
+    case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
     case CONTROL_LAST:

@@ -66,6 +66,7 @@ int worker_main(const struct setup *setup, const struct worker_shared *shared,
                 int control_fd);
 
 /* Tells the master; kept until it takes it. */
+void worker_send(struct worker *worker, const struct control *control);
 void worker_report(struct worker *worker, enum control_type type,
                    uint64_t id);
 /* 0 or -1 with errno. */
