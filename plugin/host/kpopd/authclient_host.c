@@ -49,6 +49,8 @@ authclient_authorize(void *arg, struct kpop_op *op,
     struct conn *conn = arg;
     struct authclient_ask ask;
 
+    snprintf(conn->mechanism, sizeof(conn->mechanism), "%s",
+             identity->mechanism);
     memset(&ask, 0, sizeof(ask));
     ask.pool = POOL_KRB;
     ask.request.type = AUTH_DECIDE;
@@ -162,6 +164,7 @@ authclient_start(void *arg, struct kpop_op *op,
     ask.pool = permit_pool(mechanism, &conn->worker->setup->settings);
     if (ask.pool == POOL_COUNT)
         return KPOP_DENIED;
+    snprintf(conn->mechanism, sizeof(conn->mechanism), "%s", mechanism);
     begin_guess(conn, mechanism, facts);
     ask.wait = wait_for(conn, facts, data, size);
     ask.request.type = AUTH_START;

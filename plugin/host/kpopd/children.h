@@ -22,7 +22,7 @@
 
 struct generation;
 
-enum child_kind { CHILD_WORKER, CHILD_AUTH };
+enum child_kind { CHILD_WORKER, CHILD_AUTH, CHILD_METRICS };
 
 enum {
     BACKOFF_FIRST = 100,   /* milliseconds, doubled each time */

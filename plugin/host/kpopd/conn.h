@@ -32,6 +32,7 @@ struct conn {
     uint64_t id;
     uint64_t end_by;   /* 0, or when it is closed: it was told to go */
     char *user;        /* from open until the master was told, else NULL */
+    /* of the login that was begun last */
     char mechanism[CONTROL_MECHANISM_MAX + 1];
     char tls[CONTROL_TLS_MAX + 1]; /* "" = none yet */
     int fd;            /* -1 once it was closed */

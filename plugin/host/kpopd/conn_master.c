@@ -11,6 +11,7 @@
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/process.h"
 
 /* A client that takes nothing any more can't keep who was told to go. */
@@ -24,6 +25,7 @@ conn_note_tls(struct conn *conn, const struct kpop_facts *facts)
     if (facts->tls_version[0] == '\0' || conn->tls[0] != '\0')
         return;
     snprintf(conn->tls, sizeof(conn->tls), "%s", facts->tls_version);
+    metrics_note_tls(conn->tls);
     memset(&control, 0, sizeof(control));
     control.type = CONTROL_SECURED;
     control.id = conn->id;

@@ -34,6 +34,8 @@ enum control_type {
     /* master to worker and auth process */
     CONTROL_CHANNEL,        /* pool, id: the auth process's place; a socket
                              * to the other one beside */
+    /* master to the process of the metrics */
+    CONTROL_LISTENER,       /* a listening socket beside */
     /* to the master */
     CONTROL_READY,
     CONTROL_SECURED,        /* id, tls */

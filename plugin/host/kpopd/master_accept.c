@@ -39,15 +39,15 @@ least_loaded(const struct master *master, uint64_t id)
 }
 
 static void
-evict(struct master *master, const struct limits_victim *victim)
+evict(const struct master *master, const struct limits_victim *victim)
 {
     struct session *row = sessions_find(master->sessions, victim->id);
     const struct child *owner = victim->owner;
     struct control control;
 
-    master->counts.evicted++;
+    metrics_add(COUNT_EVICTED, 1);
     if (row != NULL)
-        row->state = SESSION_ENDING;
+        sessions_set_state(row, SESSION_ENDING);
     if (owner == NULL || owner->control < 0)
         return;
     memset(&control, 0, sizeof(control));
@@ -126,7 +126,7 @@ hand_over(struct master *master, const struct control *control, int fd)
 static void
 give_up(struct master *master, const struct control *control, int error)
 {
-    master->counts.refused++;
+    metrics_add(COUNT_REFUSED, 1);
     log_event(KPOP_LOG_WARNING, "session.refused",
               "service=%s text=\"no worker takes the connection\" "
               "error=\"%s\"",
@@ -205,7 +205,7 @@ take(struct master *master, const struct listener *listener, int fd,
     switch (limits_admit(master->limits, control.id, &control.peer,
                          &victim)) {
     case LIMITS_REFUSE:
-        master->counts.refused++;
+        metrics_add(COUNT_REFUSED, 1);
         refuse(listener, &control.peer, fd);
         return;
     case LIMITS_EVICT:
@@ -214,7 +214,7 @@ take(struct master *master, const struct listener *listener, int fd,
     case LIMITS_ADMIT:
         break;
     }
-    master->counts.connections++;
+    metrics_took_connection(control.service);
     if (!sessions_add(master->sessions, &control, process_now()))
         log_event(KPOP_LOG_ERROR, "process.fail",
                   "text=\"out of memory; kpopctl is not told of a session\"");

@@ -14,6 +14,7 @@
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
 #include "plugin/host/kpopd/listen.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/sessions.h"
 #include "plugin/host/kpopd/talk.h"
 #include "plugin/host/kpopd/throttle.h"
@@ -26,16 +27,6 @@ enum {
     ACCEPT_PAUSE = 200,    /* when descriptors or memory run out */
     BUSY_PAUSE = 10,       /* when all workers are too busy */
     BUSY_TOLD = 1000       /* when the admin hears of that */
-};
-
-/* Since kpopd was started. */
-struct master_counts {
-    uint64_t connections; /* admitted */
-    uint64_t refused;     /* at a limit, or no worker took it */
-    uint64_t evicted;
-    uint64_t kicked;
-    uint64_t reloads;
-    uint64_t died;        /* processes that nobody had told to end */
 };
 
 struct master {
@@ -52,10 +43,11 @@ struct master {
     uint64_t held_since;
     struct limits *limits;
     struct sessions *sessions; /* what kpopctl is told of them */
-    struct master_counts counts;
     uint64_t began;
     struct talk tool;          /* kpopctl's socket */
     char tool_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" */
+    int metrics_fd;            /* where they are served, or -1 */
+    char *metrics_at;          /* the key's value, or NULL */
     struct throttle *throttle; /* of all generations, so that a reload
                                 * forgives nobody */
     struct generation *current; /* newest first */
@@ -82,6 +74,15 @@ void master_watch_certificates(struct master *master, uint64_t now);
 void master_open_tool(struct master *master, const char *state_dir);
 void master_tend_tool(struct master *master, uint64_t now);
 void master_close_tool(struct master *master);
+
+/* master_metrics.c */
+
+/* Listens there, NULL is nowhere; what can't be is logged. */
+void master_open_metrics(struct master *master, const char *where);
+/* Gives the socket to a process that was just started. */
+void master_pass_metrics(const struct master *master,
+                         const struct child *child);
+void master_close_metrics(struct master *master);
 
 /* master_accept.c */
 

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/listen_unix.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
 #include "plugin/host/kpopd/process.h"
@@ -149,6 +149,27 @@ print_processes(FILE *out, const struct master *master)
 }
 
 static void
+print_counts(FILE *out)
+{
+    static const char *const names[COUNTS] = {
+        [COUNT_REFUSED] = "refused",
+        [COUNT_EVICTED] = "evicted",
+        [COUNT_KICKED] = "kicked",
+        [COUNT_RELOADS] = "reloads",
+        [COUNT_DEATHS] = "processes_died",
+        [COUNT_COMMANDS] = "commands",
+        [COUNT_RETRIEVED] = "messages_retrieved",
+        [COUNT_DELETED] = "messages_deleted",
+        [COUNT_OCTETS_IN] = "octets_in",
+        [COUNT_OCTETS_OUT] = "octets_out",
+    };
+    int i;
+
+    for (i = 0; i < COUNTS; i++)
+        print_number(out, names[i], metrics_get((enum metric_count)i));
+}
+
+static void
 answer_stats(const struct master *master, struct talk_client *client)
 {
     size_t len;
@@ -159,12 +180,8 @@ answer_stats(const struct master *master, struct talk_client *client)
         print_number(out, "uptime_seconds",
                      (process_now() - master->began) / 1000);
         print_states(out, master);
-        print_number(out, "connections", master->counts.connections);
-        print_number(out, "refused", master->counts.refused);
-        print_number(out, "evicted", master->counts.evicted);
-        print_number(out, "kicked", master->counts.kicked);
-        print_number(out, "reloads", master->counts.reloads);
-        print_number(out, "processes_died", master->counts.died);
+        print_number(out, "connections", metrics_connections());
+        print_counts(out);
         print_processes(out, master);
     }
     finish(client, out, &text, &len);
@@ -196,7 +213,7 @@ tell_to_go(struct session *row)
     control.id = row->id;
     if (control_send(worker->control, &control, -1) != 0)
         return false;
-    row->state = SESSION_ENDING;
+    sessions_set_state(row, SESSION_ENDING);
     return true;
 }
 
@@ -216,14 +233,14 @@ answer_kicked(struct talk_client *client, const struct kicked *kicked)
 }
 
 static void
-note_kick(struct master *master, const struct session *row,
+note_kick(const struct session *row,
           const struct talk_client *client)
 {
     char quoted[CONTROL_USER_MAX * 4 + 8];
     struct ucred who;
     socklen_t size = sizeof(who);
 
-    master->counts.kicked++;
+    metrics_add(COUNT_KICKED, 1);
     if (getsockopt(client->fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
         memset(&who, 0, sizeof(who));
     log_event(KPOP_LOG_INFO, "session.kicked",
@@ -236,7 +253,7 @@ note_kick(struct master *master, const struct session *row,
 
 /* All that are meant, told; NULL without memory. */
 static struct kicked *
-kick(struct master *master, const struct talk_client *client,
+kick(const struct master *master, const struct talk_client *client,
      const char *word, bool *is_busy_out)
 {
     struct session *row;
@@ -258,7 +275,7 @@ kick(struct master *master, const struct talk_client *client,
             *is_busy_out = true;
             continue;
         }
-        note_kick(master, row, client);
+        note_kick(row, client);
         kicked->of[kicked->count].id = row->id;
         snprintf(kicked->of[kicked->count].user,
                  sizeof(kicked->of[0].user), "%s",
@@ -270,7 +287,7 @@ kick(struct master *master, const struct talk_client *client,
 }
 
 static void
-answer_kick(struct master *master, struct talk_client *client,
+answer_kick(const struct master *master, struct talk_client *client,
             const char *word)
 {
     bool is_busy;
@@ -336,7 +353,7 @@ static void
 ask(void *arg, struct talk_client *client)
 {
     static const char kick_word[] = "kick\t";
-    struct master *master = arg;
+    const struct master *master = arg;
     char *request = client->request;
 
     request[strcspn(request, "\n")] = '\0';
@@ -363,48 +380,11 @@ tell_why_not(const char *path, const char *why)
               log_quote(path, quoted, sizeof(quoted)), why);
 }
 
-/* Somebody listens there already: not ours to take away. */
-static bool
-is_in_use(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool in_use;
-
-    if (fd < 0)
-        return false;
-    in_use = connect(fd, (const struct sockaddr *)address, sizeof(*address))
-                 == 0
-             || errno == EAGAIN;
-    close(fd);
-    return in_use;
-}
-
-/* The descriptor, or -1 with errno. */
-static int
-listen_at(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask;
-    int rc;
-
-    if (fd < 0)
-        return -1;
-    (void)unlink(address->sun_path);
-    mask = umask(0177); /* from its first moment */
-    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
-    (void)umask(mask);
-    if (rc == 0 && listen(fd, TALK_CLIENTS) == 0)
-        return fd;
-    rc = errno;
-    close(fd);
-    errno = rc;
-    return -1;
-}
-
 void
 master_open_tool(struct master *master, const char *state_dir)
 {
     struct sockaddr_un address;
+    char error[160];
     int fd;
 
     if (!tool_address(state_dir, &address)) {
@@ -415,14 +395,16 @@ master_open_tool(struct master *master, const char *state_dir)
     if (strcmp(address.sun_path, master->tool_path) == 0)
         return; /* a reload */
     master_close_tool(master);
-    if (is_in_use(&address)) {
-        tell_why_not(address.sun_path, "another kpopd has this state_dir");
+    talk_init(&master->tool, &rules, master, master->epoll);
+    fd = listen_unix(address.sun_path, 0600, TALK_CLIENTS, error,
+                     sizeof(error));
+    if (fd < 0) {
+        tell_why_not(address.sun_path, error);
         return;
     }
-    talk_init(&master->tool, &rules, master, master->epoll);
-    fd = listen_at(&address);
-    if (fd < 0 || talk_open(&master->tool, fd) != 0) {
+    if (talk_open(&master->tool, fd) != 0) {
         tell_why_not(address.sun_path, strerror(errno));
+        (void)unlink(address.sun_path);
         return;
     }
     memcpy(master->tool_path, address.sun_path, sizeof(master->tool_path));

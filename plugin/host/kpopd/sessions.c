@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plugin/host/kpopd/metrics.h"
+
 enum { BUCKETS = 4096 }; /* ids are consecutive: no chains at 4000 */
 
 struct sessions {
@@ -57,6 +59,7 @@ sessions_add(struct sessions *sessions, const struct control *control,
     else
         sessions->oldest = row;
     sessions->newest = row;
+    metrics_count_session(row->service, row->state, 1);
     return true;
 }
 
@@ -77,6 +80,14 @@ sessions_first(const struct sessions *sessions)
 }
 
 void
+sessions_set_state(struct session *row, enum session_state state)
+{
+    metrics_count_session(row->service, row->state, -1);
+    row->state = state;
+    metrics_count_session(row->service, row->state, 1);
+}
+
+void
 sessions_learn(struct sessions *sessions, const struct control *control,
                const void *owner)
 {
@@ -91,7 +102,7 @@ sessions_learn(struct sessions *sessions, const struct control *control,
     row->user = strdup(control->user);
     memcpy(row->mechanism, control->mechanism, sizeof(row->mechanism));
     if (row->state == SESSION_LOGIN)
-        row->state = SESSION_MAIL;
+        sessions_set_state(row, SESSION_MAIL);
 }
 
 static void
@@ -110,6 +121,7 @@ remove_row(struct sessions *sessions, struct session *row)
         row->newer->older = row->older;
     else
         sessions->newest = row->older;
+    metrics_count_session(row->service, row->state, -1);
     free(row->user);
     free(row);
 }

@@ -19,6 +19,7 @@
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
 
@@ -37,6 +38,7 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
 {
     (void)host;
     (void)conn;
+    metrics_note_event(event, line);
     log_line(level, event, line);
 }
 
@@ -225,6 +227,7 @@ obey(struct worker *worker, const struct control *control, int pass)
         begin_stop(worker);
         break;
     case CONTROL_READY:
+    case CONTROL_LISTENER:
     case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
@@ -317,6 +320,26 @@ next_wait(const struct worker *worker)
     return next - now < 60000 ? (int)(next - now) : 60000;
 }
 
+/* The module counts for this process; what came since the last turn is
+ * everybody's. */
+static void
+share_counts(struct worker *worker)
+{
+    const struct kpop_stats *old = &worker->shared_stats;
+    struct kpop_stats now;
+
+    memset(&now, 0, sizeof(now));
+    now.size = sizeof(now);
+    worker->api->stats(worker->setup->sessions, &now);
+    metrics_add(COUNT_COMMANDS, now.commands - old->commands);
+    metrics_add(COUNT_RETRIEVED,
+                now.messages_retrieved - old->messages_retrieved);
+    metrics_add(COUNT_DELETED, now.messages_deleted - old->messages_deleted);
+    metrics_add(COUNT_OCTETS_IN, now.octets_in - old->octets_in);
+    metrics_add(COUNT_OCTETS_OUT, now.octets_out - old->octets_out);
+    worker->shared_stats = now;
+}
+
 static void
 worker_loop(struct worker *worker)
 {
@@ -333,6 +356,7 @@ worker_loop(struct worker *worker)
         }
         timers_run(&worker->timers, process_now());
         conn_bury(worker);
+        share_counts(worker);
     }
 }
 

@@ -57,6 +57,7 @@ struct worker {
     bool draining;
     bool stopping;
     uint64_t stop_by;
+    struct kpop_stats shared_stats; /* of which all know */
     uint64_t files_told;     /* when process.files was logged last */
     uint8_t buffer[KPOP_READ_MAX];
 };
