@@ -457,6 +457,9 @@ def their_process_has_few_rights_and_is_replaced():
                    if os.readlink(f"/proc/{old[0]}/fd/{name}")
                    .startswith("socket:")]
         tap.equal(len(sockets), 2, "to the master, and where it listens")
+        with open(f"/proc/{old[0]}/maps", encoding="ascii") as file:
+            shared = re.findall(r"(?m)^\S+ (...s) ", file.read())
+        tap.equal(shared, ["r--s"], "shared memory: the counters, to read")
         server.kill(old[0])
         server.await_other("metrics", old)
         tap.equal(get(server)[0], 200)

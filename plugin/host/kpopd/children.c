@@ -172,6 +172,15 @@ connect_child(const struct child *child)
     }
 }
 
+/* What it shares with the others is the counters alone. */
+static int
+run_metrics(const struct generation *generation, int control)
+{
+    throttle_free(generation->throttle);
+    (void)munmap(generation->marks, generation->marks_size);
+    return metrics_serve(control);
+}
+
 /* The whole life of the new process. */
 static _Noreturn void
 run_child(const struct child *child, int control, pid_t parent)
@@ -191,8 +200,9 @@ run_child(const struct child *child, int control, pid_t parent)
         process_ignore(SIGTERM); /* it ends when the workers have */
         setup_drop_sessions(setup);
     }
-    if (process_become(is_worker || is_metrics ? &setup->settings.run_as
-                                 : &setup->settings.auth_user,
+    if (process_become(is_worker || is_metrics
+                           ? &setup->settings.run_as
+                           : &setup->settings.auth_user,
                        error, sizeof(error))
         != 0) {
         log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
@@ -203,11 +213,11 @@ run_child(const struct child *child, int control, pid_t parent)
         process_harden(!is_worker && child->pool == POOL_OUTSIDE
                        && setup->settings.password_source == PASSWORDS_PAM);
         if (is_metrics)
-            status = metrics_serve(control);
+            status = run_metrics(child->generation, control);
+        else if (is_worker)
+            status = worker_main(setup, &shared, control);
         else
-            status = is_worker ? worker_main(setup, &shared, control)
-                               : auth_main(setup, child->pool, control,
-                                           child->mark);
+            status = auth_main(setup, child->pool, control, child->mark);
     }
     exit(status);
 }
