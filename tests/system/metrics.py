@@ -219,6 +219,9 @@ def numbers_survive_the_death_of_a_worker_and_a_reload():
 def kick_and_eviction_are_counted():
     with kpopd(max_unauthenticated=1) as server, Pop3(server) as client:
         client.login("bob")
+        # One that the master still takes for waiting would be chosen.
+        await_samples(server, **{
+            label("kpop_sessions", listener="pop3", state="mail"): 1})
         with Pop3(server) as first, Pop3(server):
             first.rest()
         kpopctl(server.path, "kick", "bob", env=server.env)

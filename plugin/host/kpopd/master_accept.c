@@ -39,15 +39,12 @@ least_loaded(const struct master *master, uint64_t id)
 }
 
 static void
-evict(const struct master *master, const struct limits_victim *victim)
+evict(const struct limits_victim *victim)
 {
-    struct session *row = sessions_find(master->sessions, victim->id);
     const struct child *owner = victim->owner;
     struct control control;
 
     metrics_add(COUNT_EVICTED, 1);
-    if (row != NULL)
-        sessions_set_state(row, SESSION_ENDING);
     if (owner == NULL || owner->control < 0)
         return;
     memset(&control, 0, sizeof(control));
@@ -209,7 +206,7 @@ take(struct master *master, const struct listener *listener, int fd,
         refuse(listener, &control.peer, fd);
         return;
     case LIMITS_EVICT:
-        evict(master, &victim);
+        evict(&victim);
         break;
     case LIMITS_ADMIT:
         break;

@@ -19,6 +19,8 @@
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/tool.h"
 
+enum { BACKLOG = 64 };
+
 /* The sessions a client of the socket waits for. */
 struct kicked {
     size_t count;
@@ -396,8 +398,7 @@ master_open_tool(struct master *master, const char *state_dir)
         return; /* a reload */
     master_close_tool(master);
     talk_init(&master->tool, &rules, master, master->epoll);
-    fd = listen_unix(address.sun_path, 0600, TALK_CLIENTS, error,
-                     sizeof(error));
+    fd = listen_unix(address.sun_path, 0600, BACKLOG, error, sizeof(error));
     if (fd < 0) {
         tell_why_not(address.sun_path, error);
         return;

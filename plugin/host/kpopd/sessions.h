@@ -18,7 +18,7 @@
 enum session_state {
     SESSION_LOGIN,  /* has not proved who it is */
     SESSION_MAIL,   /* reads its maildrop, which is locked */
-    SESSION_ENDING, /* was told to go */
+    SESSION_ENDING, /* was kicked */
     SESSION_STATES
 };
 
