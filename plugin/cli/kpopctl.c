@@ -32,6 +32,17 @@ static const struct command commands[] = {
       "what fetchmail needs to fetch mail from this server, which its\n"
       "users call HOST: a line of /etc/services and a .fetchmailrc\n",
       command_client_setup },
+    { "who", NULL,
+      "the sessions of the running kpopd, the oldest first\n",
+      command_who },
+    { "kick", "WHOM",
+      "ends the session of this id, or all of this user: a command that is\n"
+      "running is finished, nothing else is deleted, the maildrop is free.\n"
+      "Returns when they are gone.\n",
+      command_kick },
+    { "stats", NULL,
+      "numbers and processes of the running kpopd\n",
+      command_stats },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -70,7 +81,8 @@ usage(FILE *out)
         print_help(commands[i].help);
     }
     puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
-         "it was\ncalled in a way it does not know.");
+         "it was\ncalled in a way it does not know, 3 when no kpopd runs, 4 "
+         "when you may not\nask it.");
 }
 
 /* A terminal, unless who sits there does not want it (no-color.org). */
@@ -117,7 +129,7 @@ run(struct cli *cli, int count, char **words)
         return CLI_USAGE;
     }
     if (command->argument != NULL)
-        cli->host = words[1];
+        cli->word = words[1];
     cli->colours = !cli->json && wants_colours();
     return finish(command->run(cli));
 }

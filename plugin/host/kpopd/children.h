@@ -22,7 +22,7 @@
 
 struct generation;
 
-enum child_kind { CHILD_WORKER, CHILD_AUTH };
+enum child_kind { CHILD_WORKER, CHILD_AUTH, CHILD_METRICS };
 
 enum {
     BACKOFF_FIRST = 100,   /* milliseconds, doubled each time */
@@ -72,6 +72,9 @@ void generation_free(struct generation *generation);
 size_t generation_running(const struct generation *generation,
                           enum child_kind kind);
 bool generation_is_ready(const struct generation *generation);
+
+/* "worker", "auth-krb", ... */
+const char *child_name(const struct child *child);
 
 /*
  * Forks the process of an empty slot and connects it with the others.  In

@@ -66,6 +66,7 @@ conn_bury(struct worker *worker)
 
     while ((conn = worker->dead) != NULL) {
         worker->dead = conn->next;
+        free(conn->user);
         free(conn);
     }
 }
@@ -202,15 +203,6 @@ flush(struct conn *conn)
     return false;
 }
 
-static void
-note_login(struct conn *conn, uint32_t wants)
-{
-    if (conn->logged_in || (wants & KPOP_IS_LOGGED_IN) == 0)
-        return;
-    conn->logged_in = true;
-    worker_report(conn->worker, CONTROL_LOGGED_IN, conn->id);
-}
-
 /* The module's deadline; ticks when it has come. */
 static uint64_t
 keep_time(struct conn *conn)
@@ -248,7 +240,7 @@ settle(struct conn *conn)
     }
     wants = worker->api->wants(conn->session);
     conn->inside = false;
-    note_login(conn, wants);
+    conn_note_login(conn, wants);
     if ((wants & KPOP_WANT_CLOSE) != 0 && (wants & KPOP_WANT_WRITE) == 0) {
         begin_linger(conn);
         return;
@@ -257,6 +249,8 @@ settle(struct conn *conn)
         events |= EPOLLIN;
     if ((wants & KPOP_WANT_WRITE) != 0)
         events |= EPOLLOUT;
+    if (conn->end_by != 0 && conn->end_by < when)
+        when = conn->end_by;
     timers_set(&worker->timers, &conn->timer, when);
     watch(conn, events);
 }
@@ -323,9 +317,10 @@ on_timer(struct timer *timer, uint64_t now)
     struct conn *conn =
         (struct conn *)(void *)((char *)timer - offsetof(struct conn, timer));
 
-    (void)now;
     if (conn->session == NULL)
         close_socket(conn); /* lingered long enough */
+    else if (conn->end_by != 0 && now >= conn->end_by)
+        conn_abort(conn);
     else
         settle(conn);
 }
@@ -414,21 +409,6 @@ conn_new(struct worker *worker, const struct control *control, int fd)
     settle(conn);
     if (worker->stopping && conn->fd >= 0)
         conn_stop(conn);
-}
-
-void
-conn_evict(struct worker *worker, uint64_t id)
-{
-    struct conn *conn = worker->conns;
-
-    while (conn != NULL && conn->id != id)
-        conn = conn->next;
-    if (conn == NULL || conn->logged_in)
-        return;
-    log_event(KPOP_LOG_INFO, "session.evicted",
-              "session=%llx text=\"too many before login; the oldest goes\"",
-              (unsigned long long)id);
-    conn_abort(conn);
 }
 
 void

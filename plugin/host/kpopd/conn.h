@@ -30,6 +30,11 @@ struct conn {
     struct conn *next;
     struct authclient_login login;
     uint64_t id;
+    uint64_t end_by;   /* 0, or when it is closed: it was told to go */
+    char *user;        /* from open until the master was told, else NULL */
+    /* of the login that was begun last */
+    char mechanism[CONTROL_MECHANISM_MAX + 1];
+    char tls[CONTROL_TLS_MAX + 1]; /* "" = none yet */
     int fd;            /* -1 once it was closed */
     uint32_t events;   /* registered with epoll */
     uint32_t lingered; /* octets thrown away */
@@ -43,8 +48,6 @@ struct conn {
 
 /* A connection from the master.  Takes the descriptor in any case. */
 void conn_new(struct worker *worker, const struct control *control, int fd);
-/* Oldest before login, to make room: ends at once. */
-void conn_evict(struct worker *worker, uint64_t id);
 /* The service goes down. */
 void conn_stop(struct conn *conn);
 /* At the end of patience: session and socket are closed now. */
@@ -55,5 +58,18 @@ void conn_hold(struct conn *conn);
 void conn_answer(struct conn *conn, struct kpop_op *op, int32_t result);
 /* Frees those that ended in this turn. */
 void conn_bury(struct worker *worker);
+
+/* conn_master.c */
+
+/* Oldest before login, to make room: ends at once. */
+void conn_evict(struct worker *worker, uint64_t id);
+/* An admin wants it to end: as conn_stop(), but its client can't wait for
+ * ever. */
+void conn_kick(struct worker *worker, uint64_t id);
+/* What the master is told: when TLS began, who logged in. */
+void conn_note_tls(struct conn *conn, const struct kpop_facts *facts);
+/* KPOP_OK or KPOP_NO_MEMORY. */
+int32_t conn_note_open(struct conn *conn, const struct kpop_open *what);
+void conn_note_login(struct conn *conn, uint32_t wants);
 
 #endif

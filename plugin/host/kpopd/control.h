@@ -29,18 +29,28 @@ enum control_type {
     CONTROL_CONNECTION = 1, /* id, service, peer, port; a socket beside */
     CONTROL_EVICT,          /* id: goes unless it has logged in */
     CONTROL_DRAIN,          /* no more will come; end with the last session */
+    CONTROL_KICK,           /* id: ends gracefully, whoever it is */
     CONTROL_STOP,           /* end all sessions gracefully, then yourself */
     /* master to worker and auth process */
     CONTROL_CHANNEL,        /* pool, id: the auth process's place; a socket
                              * to the other one beside */
+    /* master to the process of the metrics */
+    CONTROL_LISTENER,       /* a listening socket beside */
     /* to the master */
     CONTROL_READY,
-    CONTROL_LOGGED_IN,      /* id */
+    CONTROL_SECURED,        /* id, tls */
+    CONTROL_LOGGED_IN,      /* id, tls, mechanism, user */
     CONTROL_CLOSED,         /* id */
     CONTROL_LAST
 };
 
-enum { CONTROL_FRAME_MAX = 512, CONTROL_SERVICE_MAX = 31 };
+enum {
+    CONTROL_FRAME_MAX = 512,
+    CONTROL_SERVICE_MAX = 31,
+    CONTROL_TLS_MAX = 15,
+    CONTROL_MECHANISM_MAX = 31,
+    CONTROL_USER_MAX = 255 /* KPOP_USER_MAX */
+};
 
 struct control {
     enum control_type type;
@@ -49,11 +59,15 @@ struct control {
     unsigned peer_port;
     struct address peer;
     char service[CONTROL_SERVICE_MAX + 1];
+    char tls[CONTROL_TLS_MAX + 1];
+    char mechanism[CONTROL_MECHANISM_MAX + 1];
+    char user[CONTROL_USER_MAX + 1];
 };
 
 /* The frame's length; 0 when it does not fit. */
 size_t control_encode(const struct control *control, void *frame,
                       size_t size);
+/* False for what is no frame of ours; its texts have no control characters. */
 bool control_decode(const void *frame, size_t len,
                     struct control *control_out);
 

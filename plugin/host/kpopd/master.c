@@ -50,8 +50,7 @@ note_ready(struct child *child)
     generation->was_ready = true;
     log_event(KPOP_LOG_INFO, "process.ready", "workers=%u auth_processes=%u",
               generation->setup->settings.workers,
-              (unsigned)generation->count
-                  - generation->setup->settings.workers);
+              (unsigned)generation_running(generation, CHILD_AUTH));
 }
 
 static void
@@ -64,17 +63,24 @@ take_report(struct master *master, struct child *child,
         break;
     case CONTROL_LOGGED_IN:
         limits_logged_in(master->limits, control->id, child);
+        sessions_learn(master->sessions, control, child);
+        break;
+    case CONTROL_SECURED:
+        sessions_learn(master->sessions, control, child);
         break;
     case CONTROL_CLOSED:
         limits_remove(master->limits, control->id, child);
+        sessions_remove(master->sessions, control->id, child);
         if (child->sessions > 0)
             child->sessions--;
         break;
     case CONTROL_CONNECTION:
     case CONTROL_EVICT:
+    case CONTROL_KICK:
     case CONTROL_DRAIN:
     case CONTROL_STOP:
     case CONTROL_CHANNEL:
+    case CONTROL_LISTENER:
     case CONTROL_LAST:
         break; /* not for us */
     }
@@ -113,6 +119,8 @@ start_child(struct master *master, struct child *child, uint64_t now)
     if (child_start(child, now) != 0)
         return;
     child->source.ready = on_child;
+    if (child->kind == CHILD_METRICS)
+        master_pass_metrics(master, child);
     if (watch(master, child->control, &child->source) != 0) {
         log_event(KPOP_LOG_ERROR, "process.fail",
                   "call=epoll_ctl error=\"%s\"", strerror(errno));
@@ -126,6 +134,9 @@ is_wanted(const struct master *master, const struct child *child)
 {
     const struct generation *generation = child->generation;
 
+    if (child->kind == CHILD_METRICS)
+        return !generation->draining && !master->stopping
+               && master->metrics_fd >= 0;
     if (!generation->draining && !master->stopping)
         return true;
     /* Sessions that run still log in. */
@@ -162,6 +173,8 @@ tend_generation(struct master *master, struct generation *generation,
             && now >= child->restart_at)
             start_child(master, child, now);
         tell(master, child);
+        if (child->kind == CHILD_METRICS && generation->draining)
+            child_let_go(child); /* the new one has its own */
         child_watch(child, now);
     }
     if (!ending || generation_running(generation, CHILD_WORKER) > 0)
@@ -174,7 +187,8 @@ static bool
 is_empty(const struct generation *generation)
 {
     return generation_running(generation, CHILD_WORKER) == 0
-           && generation_running(generation, CHILD_AUTH) == 0;
+           && generation_running(generation, CHILD_AUTH) == 0
+           && generation_running(generation, CHILD_METRICS) == 0;
 }
 
 /* Its sessions are told to log in again. */
@@ -220,6 +234,7 @@ tend(struct master *master, uint64_t now)
         at = &generation->next;
     }
     master_accept_when_possible(master, now);
+    master_tend_tool(master, now);
 }
 
 static struct child *
@@ -257,6 +272,8 @@ reap(struct master *master, uint64_t now)
             continue;
         expected = child->generation->draining || master->stopping;
         limits_remove_owner(master->limits, child);
+        sessions_remove_owner(master->sessions, child);
+        metrics_add(COUNT_DEATHS, !expected && !child->killed);
         killed = killed || child->killed;
         child_ended(child, status, expected, now);
     }
@@ -412,8 +429,11 @@ start(struct master *master, char *error, size_t error_size)
     master->last_id = (uint64_t)now.tv_sec << 24;
     process_raise_files();
     strays_begin();
+    master->began = process_now();
     master->throttle = throttle_new();
-    if (master->throttle == NULL) {
+    master->sessions = sessions_new();
+    if (master->throttle == NULL || master->sessions == NULL
+        || metrics_begin() != 0) {
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
@@ -433,6 +453,7 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
     master.epoll = -1;
     master.signals = -1;
     master.held_fd = -1;
+    master.metrics_fd = -1;
     if (start(&master, error, sizeof(error)) == 0) {
         master_loop(&master);
         log_event(KPOP_LOG_INFO, "process.end", "text=\"stopped\"");
@@ -440,10 +461,13 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
         fprintf(stderr, "%s\n", error);
         status = 1;
     }
+    master_close_tool(&master);
+    master_close_metrics(&master);
     listen_close(master.listeners);
     if (master.current != NULL)
         generation_free(master.current);
     limits_free(master.limits);
+    sessions_free(master.sessions);
     throttle_free(master.throttle);
     if (master.signals >= 0)
         close(master.signals);

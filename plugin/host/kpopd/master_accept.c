@@ -44,6 +44,7 @@ evict(const struct limits_victim *victim)
     const struct child *owner = victim->owner;
     struct control control;
 
+    metrics_add(COUNT_EVICTED, 1);
     if (owner == NULL || owner->control < 0)
         return;
     memset(&control, 0, sizeof(control));
@@ -102,6 +103,11 @@ hand_over(struct master *master, const struct control *control, int fd)
     while ((worker = least_loaded(master, control->id)) != NULL) {
         error = offer(worker, control, fd);
         if (error == 0) {
+            struct session *row = sessions_find(master->sessions,
+                                                control->id);
+
+            if (row != NULL)
+                row->owner = worker;
             worker->sessions++;
             limits_set_owner(master->limits, control->id, worker);
             return 0;
@@ -117,12 +123,14 @@ hand_over(struct master *master, const struct control *control, int fd)
 static void
 give_up(struct master *master, const struct control *control, int error)
 {
+    metrics_add(COUNT_REFUSED, 1);
     log_event(KPOP_LOG_WARNING, "session.refused",
               "service=%s text=\"no worker takes the connection\" "
               "error=\"%s\"",
               control->service,
               error == ESRCH ? "none runs" : strerror(error));
     limits_remove(master->limits, control->id, NULL);
+    sessions_remove(master->sessions, control->id, NULL);
 }
 
 /* Keeps one connection until a worker has time; those behind it wait in the
@@ -194,6 +202,7 @@ take(struct master *master, const struct listener *listener, int fd,
     switch (limits_admit(master->limits, control.id, &control.peer,
                          &victim)) {
     case LIMITS_REFUSE:
+        metrics_add(COUNT_REFUSED, 1);
         refuse(listener, &control.peer, fd);
         return;
     case LIMITS_EVICT:
@@ -202,6 +211,10 @@ take(struct master *master, const struct listener *listener, int fd,
     case LIMITS_ADMIT:
         break;
     }
+    metrics_took_connection(control.service);
+    if (!sessions_add(master->sessions, &control, process_now()))
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"out of memory; kpopctl is not told of a session\"");
     place(master, &control, fd);
 }
 

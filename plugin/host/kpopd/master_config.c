@@ -49,6 +49,8 @@ take_generation(struct master *master, struct generation *generation,
     certwatch_begin(&master->certificates, generation->setup->tls_print);
     log_set(s->use_syslog, s->log_level);
     listen_log(listeners);
+    master_open_tool(master, s->state_dir);
+    master_open_metrics(master, s->metrics);
 }
 
 /* An idle session keeps its socket and its locked maildrop open. */
@@ -115,6 +117,7 @@ master_reload(struct master *master)
     if (master->stopping)
         return;
     if (master_configure(master, error, sizeof(error)) == 0) {
+        metrics_add(COUNT_RELOADS, 1);
         log_event(KPOP_LOG_INFO, "config.reloaded", "text=\"new sessions "
                   "follow the new configuration\"");
         return;

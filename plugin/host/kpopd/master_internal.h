@@ -14,7 +14,11 @@
 #include "plugin/host/kpopd/control.h"
 #include "plugin/host/kpopd/limits.h"
 #include "plugin/host/kpopd/listen.h"
+#include "plugin/host/kpopd/metrics.h"
+#include "plugin/host/kpopd/sessions.h"
+#include "plugin/host/kpopd/talk.h"
 #include "plugin/host/kpopd/throttle.h"
+#include "plugin/host/kpopd/tool.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum {
@@ -38,6 +42,12 @@ struct master {
     int held_fd;               /* or -1 */
     uint64_t held_since;
     struct limits *limits;
+    struct sessions *sessions; /* what kpopctl is told of them */
+    uint64_t began;
+    struct talk tool;          /* kpopctl's socket */
+    char tool_path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* "" */
+    int metrics_fd;            /* where they are served, or -1 */
+    char *metrics_at;          /* the key's value, or NULL */
     struct throttle *throttle; /* of all generations, so that a reload
                                 * forgives nobody */
     struct generation *current; /* newest first */
@@ -56,6 +66,23 @@ int master_configure(struct master *master, char *error, size_t error_size);
 void master_reload(struct master *master);
 /* The same when the files of TLS have changed. */
 void master_watch_certificates(struct master *master, uint64_t now);
+
+/* master_tool.c */
+
+/* kpopctl's socket is there; if it can't, that is logged and all else goes
+ * on. */
+void master_open_tool(struct master *master, const char *state_dir);
+void master_tend_tool(struct master *master, uint64_t now);
+void master_close_tool(struct master *master);
+
+/* master_metrics.c */
+
+/* Listens there, NULL is nowhere; what can't be is logged. */
+void master_open_metrics(struct master *master, const char *where);
+/* Gives the socket to a process that was just started. */
+void master_pass_metrics(const struct master *master,
+                         const struct child *child);
+void master_close_metrics(struct master *master);
 
 /* master_accept.c */
 

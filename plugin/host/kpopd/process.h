@@ -14,6 +14,8 @@
 
 /* Milliseconds of a clock that nobody sets. */
 uint64_t process_now(void);
+/* Microseconds of the same clock. */
+uint64_t process_micros(void);
 
 /* No core files, no ptrace by the same user and, unless it has helpers that
  * need them, no new rights by exec. */

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/metrics_listen.h"
+
 #define KEY(kind, min, max, name, standard, choices, help)                    \
     { sizeof(struct kpop_key), (kind), (min), (max), (name), (standard),     \
       (choices), (help) }
@@ -65,6 +67,9 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_unauthenticated", "500", "",
         "How many connections may be before their login; when one more "
         "comes, the oldest of them goes."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "metrics", "", "",
+        "Where metrics are served: unix:PATH, or a loopback address and port "
+        "such as 127.0.0.1:9109."),
     KEY(KPOP_KEY_CHOICE, 0, 0, "log", "stderr", "stderr syslog",
         "Where the log lines go."),
     KEY(KPOP_KEY_CHOICE, 0, 0, "log_level", "info",
@@ -251,6 +256,21 @@ read_networks(const struct reading *r)
     return KPOP_OK;
 }
 
+static int32_t
+read_metrics(const struct reading *r)
+{
+    const char *where = reading_text(r, "metrics");
+    const char *fault;
+
+    if (where[0] == '\0')
+        return KPOP_OK;
+    fault = metrics_listen_fault(where);
+    if (fault != NULL)
+        return reading_blame(r, "metrics", fault);
+    r->settings->metrics = strdup(where);
+    return r->settings->metrics != NULL ? KPOP_OK : reading_no_memory(r);
+}
+
 static unsigned
 processors(void)
 {
@@ -342,6 +362,8 @@ kpopd_settings_read(const struct kpop_api *api,
     if (rc == KPOP_OK)
         rc = read_networks(&r);
     if (rc == KPOP_OK)
+        rc = read_metrics(&r);
+    if (rc == KPOP_OK)
         rc = read_module_keys(&r);
     if (rc != KPOP_OK)
         kpopd_settings_free(settings_out);
@@ -359,6 +381,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->state_dir);
     free(settings->replay_cache);
     free(settings->worker_replay_cache);
+    free(settings->metrics);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

@@ -66,6 +66,7 @@ struct settings {
     uint64_t failure_delay; /* milliseconds */
     uint64_t auth_timeout;  /* milliseconds */
     uint64_t login_timeout; /* milliseconds; the module's key */
+    char *metrics;       /* where they are served; NULL: nowhere */
     bool use_syslog;
     uint32_t log_level;
     bool external;       /* EXTERNAL can work */

@@ -15,7 +15,9 @@
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/maildir.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/pool.h"
+#include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/worker.h"
 
 /* One store call on its way; pointers are lent by the module until done. */
@@ -24,6 +26,7 @@ struct store_job {
     struct conn *conn;
     struct kpop_op *op;
     struct maildir *maildir;
+    uint64_t since;      /* open, commit: microseconds */
     int32_t result;
     uint32_t first;      /* list; fetch: the message */
     uint32_t count;      /* list, commit; fetch: the size */
@@ -44,6 +47,7 @@ new_job(struct conn *conn, struct kpop_op *op, struct maildir *maildir,
     job->conn = conn;
     job->op = op;
     job->maildir = maildir;
+    job->since = process_micros();
     memcpy(job->path, path, strlen(path) + 1);
     return job;
 }
@@ -99,6 +103,8 @@ done_open(struct pool_job *pool_job)
         if (job->result != KPOP_OK)
             maildir_close(job->maildir);
     }
+    metrics_note_store(STORE_OPEN, job->result,
+                       process_micros() - job->since);
     finish(pool_job);
 }
 
@@ -120,6 +126,9 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
                   log_quote(what->user, quoted, sizeof(quoted)));
         return rc;
     }
+    rc = conn_note_open(conn, what);
+    if (rc != KPOP_OK)
+        return rc;
     job = new_job(conn, op, NULL, path);
     return job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
 }
@@ -238,6 +247,16 @@ run_commit(struct pool_job *pool_job)
     job->result = maildir_commit(job->maildir, job->marks, job->count);
 }
 
+static void
+done_commit(struct pool_job *pool_job)
+{
+    const struct store_job *job = (struct store_job *)pool_job;
+
+    metrics_note_store(STORE_COMMIT, job->result,
+                       process_micros() - job->since);
+    finish(pool_job);
+}
+
 int32_t
 store_commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
              uint32_t count)
@@ -256,7 +275,7 @@ store_commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
         return KPOP_NO_MEMORY;
     job->marks = marks;
     job->count = count;
-    return submit(job, run_commit, finish);
+    return submit(job, run_commit, done_commit);
 }
 
 void

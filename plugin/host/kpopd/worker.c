@@ -19,6 +19,7 @@
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
 
@@ -37,6 +38,7 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
 {
     (void)host;
     (void)conn;
+    metrics_note_event(event, line);
     log_line(level, event, line);
 }
 
@@ -105,6 +107,15 @@ keep_report(struct worker *worker, const struct control *control)
 }
 
 void
+worker_send(struct worker *worker, const struct control *control)
+{
+    if (worker->outbox_count > 0
+        || (control_send(worker->control, control, -1) != 0
+            && errno == EAGAIN))
+        keep_report(worker, control);
+}
+
+void
 worker_report(struct worker *worker, enum control_type type, uint64_t id)
 {
     struct control control;
@@ -112,10 +123,7 @@ worker_report(struct worker *worker, enum control_type type, uint64_t id)
     memset(&control, 0, sizeof(control));
     control.type = type;
     control.id = id;
-    if (worker->outbox_count > 0
-        || (control_send(worker->control, &control, -1) != 0
-            && errno == EAGAIN))
-        keep_report(worker, &control);
+    worker_send(worker, &control);
 }
 
 static void
@@ -209,6 +217,9 @@ obey(struct worker *worker, const struct control *control, int pass)
     case CONTROL_EVICT:
         conn_evict(worker, control->id);
         break;
+    case CONTROL_KICK:
+        conn_kick(worker, control->id);
+        break;
     case CONTROL_DRAIN:
         worker->draining = true;
         break;
@@ -216,6 +227,8 @@ obey(struct worker *worker, const struct control *control, int pass)
         begin_stop(worker);
         break;
     case CONTROL_READY:
+    case CONTROL_LISTENER:
+    case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
     case CONTROL_LAST:
@@ -307,6 +320,26 @@ next_wait(const struct worker *worker)
     return next - now < 60000 ? (int)(next - now) : 60000;
 }
 
+/* The module counts for this process; what came since the last turn is
+ * everybody's. */
+static void
+share_counts(struct worker *worker)
+{
+    const struct kpop_stats *old = &worker->shared_stats;
+    struct kpop_stats now;
+
+    memset(&now, 0, sizeof(now));
+    now.size = sizeof(now);
+    worker->api->stats(worker->setup->sessions, &now);
+    metrics_add(COUNT_COMMANDS, now.commands - old->commands);
+    metrics_add(COUNT_RETRIEVED,
+                now.messages_retrieved - old->messages_retrieved);
+    metrics_add(COUNT_DELETED, now.messages_deleted - old->messages_deleted);
+    metrics_add(COUNT_OCTETS_IN, now.octets_in - old->octets_in);
+    metrics_add(COUNT_OCTETS_OUT, now.octets_out - old->octets_out);
+    worker->shared_stats = now;
+}
+
 static void
 worker_loop(struct worker *worker)
 {
@@ -323,6 +356,7 @@ worker_loop(struct worker *worker)
         }
         timers_run(&worker->timers, process_now());
         conn_bury(worker);
+        share_counts(worker);
     }
 }
 
