@@ -15,8 +15,9 @@
 /* Exit statuses; in the manual. */
 enum {
     CLI_GOOD = 0,
-    CLI_BAD = 1,  /* something is wrong with what was looked at */
-    CLI_USAGE = 2 /* kpopctl was called in a way it does not know */
+    CLI_BAD = 1,   /* something is wrong with what was looked at */
+    CLI_USAGE = 2, /* kpopctl was called in a way it does not know */
+    CLI_WARNED = 3 /* nothing is wrong, but something may be */
 };
 
 /* One call of kpopctl. */
@@ -39,6 +40,7 @@ struct command {
 
 int command_check(const struct cli *cli);
 int command_client_setup(const struct cli *cli);
+int command_doctor(const struct cli *cli);
 int command_show_config(const struct cli *cli);
 
 /* The module's entry, or NULL after saying why. */

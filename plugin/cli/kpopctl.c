@@ -25,6 +25,11 @@ static const struct command commands[] = {
       "and a sentence.  Makes state_dir and the replay cache's file when\n"
       "they are missing; starts nothing.\n",
       command_check },
+    { "doctor", NULL,
+      "looks at all the server needs of its machine, its realm and its\n"
+      "network; prints a line for each fault, with the command that mends\n"
+      "it, and changes nothing\n",
+      command_doctor },
     { "show-config", NULL,
       "every key with the value in force, and where that comes from\n",
       command_show_config },
@@ -70,7 +75,8 @@ usage(FILE *out)
         print_help(commands[i].help);
     }
     puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
-         "it was\ncalled in a way it does not know.");
+         "it was\ncalled in a way it does not know, 3 when the doctor only "
+         "warns.");
 }
 
 /* A terminal, unless who sits there does not want it (no-color.org). */
