@@ -55,6 +55,9 @@ print_json(struct doctor *doctor, bool is_error, const char *text)
     json_close(json, '}');
 }
 
+static void tell(struct doctor *doctor, bool is_error, const char *format,
+                 va_list args) __attribute__((format(printf, 3, 0)));
+
 static void
 tell(struct doctor *doctor, bool is_error, const char *format, va_list args)
 {
