@@ -26,6 +26,10 @@ struct cli {
     const char *module; /* path, or NULL: where it is installed */
     const char *user;   /* --user, or NULL */
     const char *host;   /* the word behind the command, or NULL */
+    const char *mech;   /* --mech, or NULL */
+    const char *password_file; /* --password-file, or NULL */
+    unsigned port;      /* --port, or 0 */
+    bool pop3s;         /* --pop3s */
     bool json;
     bool colours;       /* stdout is a terminal that wants them */
 };
@@ -41,6 +45,7 @@ struct command {
 int command_check(const struct cli *cli);
 int command_client_setup(const struct cli *cli);
 int command_doctor(const struct cli *cli);
+int command_login(const struct cli *cli);
 int command_show_config(const struct cli *cli);
 
 /* The module's entry, or NULL after saying why. */
