@@ -223,6 +223,21 @@ tell_unreadable(struct doctor *doctor, const char *what, const char *path,
 }
 
 bool
+doctor_is_hidden(struct doctor *doctor, const char *what, const char *path)
+{
+    char quoted[DOCTOR_TEXT_MAX];
+
+    if (geteuid() == 0 || access(path, R_OK) == 0 || errno != EACCES
+        || doctor_value(doctor, "auth_user")[0] == '\0'
+        || doctor->auth_user.uid == geteuid())
+        return false;
+    doctor_mend(doctor, "sudo kpopctl -c %s doctor",
+                doctor_quote(doctor->cli->config, quoted));
+    doctor_warn(doctor, "%s %s: only root can look at it", what, path);
+    return true;
+}
+
+bool
 doctor_private_file(struct doctor *doctor, const char *what,
                     const char *path, mode_t forbidden)
 {
@@ -230,6 +245,8 @@ doctor_private_file(struct doctor *doctor, const char *what,
     struct stat st;
     int code;
 
+    if (doctor_is_hidden(doctor, what, path))
+        return false;
     if (stat(path, &st) != 0) {
         if (errno == ENOENT) {
             doctor_error(doctor, "%s %s: is missing", what, path);
@@ -338,7 +355,10 @@ doctor_rest(struct doctor *doctor)
     kpop_plugin_entry_fn entry;
     struct setup *setup;
 
+    /* Somebody else can't look as the server does. */
     if (doctor->errors != 0
+        || (geteuid() != 0 && doctor_value(doctor, "auth_user")[0] != '\0'
+            && doctor->auth_user.uid != geteuid())
         || access(doctor_value(doctor, "state_dir"), F_OK) != 0
         || access(doctor_value(doctor, "replay_cache"), F_OK) != 0)
         return;

@@ -90,6 +90,12 @@ int doctor_try(const struct account *user, const char *path, int mode);
 bool doctor_closed_folder(const struct account *user, const char *path,
                           char *folder_out);
 /*
+ * Is the path closed to us, but perhaps not to the server's users?  Warns that
+ * root should look.
+ */
+bool doctor_is_hidden(struct doctor *doctor, const char *what,
+                      const char *path);
+/*
  * A file that auth_user must read and others must not: tells when it is
  * missing (with the mend that was set before), open to others (forbidden:
  * bits of its mode) or unreadable.  False when it can't be read.

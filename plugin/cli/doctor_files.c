@@ -25,26 +25,28 @@ folder_of(const char *path, char *out)
 }
 
 /* A folder where nobody else may put other files in the place of ours. */
-static bool
+static void
 check_folder(struct doctor *doctor, const char *key, const char *path)
 {
     char above[DOCTOR_TEXT_MAX];
     char quoted[DOCTOR_TEXT_MAX];
     struct stat st;
 
+    if (doctor_is_hidden(doctor, key, path))
+        return;
     doctor_quote(path, quoted);
     if (stat(path, &st) != 0) {
         if (errno == ENOENT && access(folder_of(path, above), F_OK) == 0)
-            return false; /* kpopd makes it */
+            return; /* kpopd makes it */
         doctor_mend(doctor, "install -d -m 755 %s", quoted);
         doctor_error(doctor, "%s: %s: %s", key, path, strerror(errno));
-        return false;
+        return;
     }
     if (!S_ISDIR(st.st_mode)) {
         doctor_mend(doctor, "mv %s %s.not-a-folder && install -d -m 755 %s",
                     quoted, quoted, quoted);
         doctor_error(doctor, "%s: %s is no folder", key, path);
-        return false;
+        return;
     }
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0
         && (st.st_mode & S_ISVTX) == 0) {
@@ -58,7 +60,6 @@ check_folder(struct doctor *doctor, const char *key, const char *path)
                      "to root nor to auth_user", key, path,
                      (unsigned long)st.st_uid);
     }
-    return true;
 }
 
 /* The file of the replay cache belongs to one user alone. */
@@ -104,7 +105,7 @@ check_caches(struct doctor *doctor)
 
     if (strcmp(folder_of(path, folder), doctor_value(doctor, "state_dir"))
         != 0)
-        (void)check_folder(doctor, "replay_cache", folder);
+        check_folder(doctor, "replay_cache", folder);
     check_replay(doctor, path, &doctor->auth_user);
     if (strcmp(layers, "0") == 0)
         return;
@@ -159,7 +160,7 @@ check_store(struct doctor *doctor)
 void
 doctor_files(struct doctor *doctor)
 {
-    (void)check_folder(doctor, "state_dir",
+    check_folder(doctor, "state_dir",
                        doctor_value(doctor, "state_dir"));
     check_caches(doctor);
     check_store(doctor);

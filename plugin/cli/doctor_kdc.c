@@ -165,43 +165,55 @@ tell_silence(struct asking *asking, const char *principal,
                  say(asking->context, code, why));
 }
 
-/* The name that clients ask for first.  False: nothing else can be asked. */
-static bool
-check_own(struct asking *asking, const char *principal)
+static void
+tell_unknown(struct asking *asking, const char *principal)
 {
     struct doctor *doctor = asking->doctor;
-    krb5_error_code code = probe(asking, principal);
+
+    asking->unknown = principal;
+    doctor_mend_key(doctor, principal, true, "");
+    doctor_error(doctor, "the KDC does not know %s, whom clients ask tickets "
+                 "for", principal);
+}
+
+/* Active Directory knows services whom it does not let log in, so that a
+ * ticket for one tells more than its own question. */
+static bool
+gives_ticket(struct asking *asking, const char *principal)
+{
+    krb5_ticket *ticket = NULL;
+    krb5_error_code code = ticket_get(asking, principal, &ticket);
+
+    krb5_free_ticket(asking->context, ticket);
+    return code != KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN;
+}
+
+/* The name that clients ask for first; code: of its own question. */
+static void
+check_own(struct asking *asking, const char *principal, krb5_error_code code,
+          bool has_ticket)
+{
+    struct doctor *doctor = asking->doctor;
     char kadmin[DOCTOR_TEXT_MAX];
     char why[DOCTOR_NAME_MAX];
 
-    if (asking->stamp == 0 && code != 0) {
-        tell_silence(asking, principal, code);
-        return false;
-    }
-    if (!check_clock(asking))
-        return false;
-    if (code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN) {
+    if (code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN
+        && (!has_ticket || !gives_ticket(asking, principal))) {
+        tell_unknown(asking, principal);
+    } else if (code != 0 && code != KRB5KDC_ERR_PREAUTH_REQUIRED
+               && !has_ticket) {
         asking->unknown = principal;
-        doctor_mend_key(doctor, principal, true, "");
-        doctor_error(doctor, "the KDC does not know %s, whom clients ask "
-                     "tickets for", principal);
-        return true;
-    }
-    if (code != 0 && code != KRB5KDC_ERR_PREAUTH_REQUIRED) {
         doctor_mend(doctor, "%s 'modprinc +allow_tix +allow_svr -expire "
                     "never -pwexpire never %s'",
                     doctor_kadmin(principal, kadmin), principal);
         doctor_error(doctor, "the KDC on %s: %s", principal,
                      say(asking->context, code, why));
-        return true;
-    }
-    if (doctor->keytab_read && !doctor_has_key(doctor, principal)) {
+    } else if (doctor->keytab_read && !doctor_has_key(doctor, principal)) {
         doctor_mend_key(doctor, principal, false, "");
         doctor_error(doctor, "keytab %s has no key of %s, whom clients ask "
                      "tickets for", doctor_value(doctor, "keytab"),
                      principal);
     }
-    return true;
 }
 
 /* ---- tickets for our services ---- */
@@ -355,29 +367,43 @@ tell_no_ticket(struct asking *asking, const char *principal)
                  say(asking->context, code, why));
 }
 
+static void
+ask(struct asking *asking, const char *principal)
+{
+    const struct doctor *doctor = asking->doctor;
+    krb5_error_code code = probe(asking, principal);
+    bool has_ticket;
+
+    if (asking->stamp == 0 && code != 0) {
+        tell_silence(asking, principal, code);
+        return;
+    }
+    if (!check_clock(asking))
+        return;
+    has_ticket = ticket_find(asking);
+    check_own(asking, principal, code, has_ticket);
+    if (has_ticket)
+        check_services(asking);
+    else if (doctor_has_key(doctor, principal) && asking->unknown == NULL)
+        tell_no_ticket(asking, principal);
+}
+
 void
 doctor_kdc(struct doctor *doctor)
 {
     struct asking asking = { .doctor = doctor };
     char principal[DOCTOR_TEXT_MAX];
     char name[DOCTOR_TEXT_MAX];
-    bool has_own;
 
     if (!doctor->tickets || krb5_init_context(&asking.context) != 0)
         return;
     krb5_set_kdc_recv_hook(asking.context, hear, &asking);
     snprintf(name, sizeof(name), "FILE:%s", doctor_value(doctor, "keytab"));
     doctor_principal(asking.context, doctor, doctor->host, principal);
-    has_own = doctor_has_key(doctor, principal);
     if (krb5_kt_resolve(asking.context, name, &asking.keytab) == 0
         && krb5_cc_new_unique(asking.context, "MEMORY", NULL, &asking.cache)
-               == 0
-        && check_own(&asking, principal) && doctor->keytab_read) {
-        if (ticket_find(&asking))
-            check_services(&asking);
-        else if (has_own && asking.unknown == NULL)
-            tell_no_ticket(&asking, principal);
-    }
+               == 0)
+        ask(&asking, principal);
     if (asking.cache != NULL)
         (void)krb5_cc_destroy(asking.context, asking.cache);
     if (asking.keytab != NULL)

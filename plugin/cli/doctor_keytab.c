@@ -206,15 +206,8 @@ look_inside(struct doctor *doctor, krb5_context context, const char *path)
     }
     text = krb5_get_error_message(context, code);
     doctor_quote(path, quoted);
-    if (access(path, R_OK) == 0) {
-        doctor_mend(doctor, "mv %s %s.bad", quoted, quoted);
-        doctor_error(doctor, "keytab %s: %s", path, text);
-    } else {
-        doctor_mend(doctor, "sudo kpopctl -c %s doctor",
-                    doctor_quote(doctor->cli->config, quoted));
-        doctor_warn(doctor, "keytab %s: could not be looked at: %s", path,
-                    text);
-    }
+    doctor_mend(doctor, "mv %s %s.bad", quoted, quoted);
+    doctor_error(doctor, "keytab %s: %s", path, text);
     krb5_free_error_message(context, text);
 }
 

@@ -13,7 +13,9 @@
 
 #include "plugin/cli/doctor.h"
 
-#define SASLAUTHD_SOCKET "/run/saslauthd/mux" /* as in kpopd's settings */
+/* As in kpopd's settings. */
+#define SASLAUTHD_SOCKET "/run/saslauthd/mux"
+#define SASLDB_FILE "/etc/sasldb2"
 
 /* What stands behind a prefix, or NULL. */
 static const char *
@@ -36,6 +38,31 @@ check_file(struct doctor *doctor, const char *what, const char *path)
     else
         doctor_mend(doctor, "install -m 600 /dev/null %s", quoted);
     (void)doctor_private_file(doctor, what, path, S_IRWXG | S_IRWXO);
+}
+
+/* Its group may have it: other servers read it, too. */
+static void
+check_sasldb(struct doctor *doctor, const char *path)
+{
+    char quoted[DOCTOR_TEXT_MAX];
+    struct stat st;
+
+    doctor_quote(path, quoted);
+    if (stat(path, &st) != 0) {
+        doctor_mend(doctor, "saslpasswd2 -c -f %s postmaster", quoted);
+        doctor_error(doctor, "secrets: %s: %s", path, strerror(errno));
+    } else if ((st.st_mode & S_IRWXO) != 0) {
+        doctor_mend(doctor, "chmod o-rwx %s", quoted);
+        doctor_error(doctor, "secrets: everybody may read or change %s (mode "
+                     "%04o); renew what it holds, too", path,
+                     (unsigned)(st.st_mode & 07777));
+    } else if (doctor->has_users && doctor->auth_user.name != NULL
+               && doctor_try(&doctor->auth_user, path, R_OK) != 0) {
+        doctor_mend(doctor, "chgrp %lu %s && chmod g+r %s",
+                    (unsigned long)doctor->auth_user.gid, quoted, quoted);
+        doctor_error(doctor, "secrets: %s can't read %s",
+                     doctor->auth_user.name, path);
+    }
 }
 
 /* ---- PAM ---- */
@@ -130,4 +157,6 @@ doctor_logins(struct doctor *doctor)
         check_saslauthd(doctor, where);
     if ((where = behind(secrets, "file:")) != NULL)
         check_file(doctor, "secrets", where);
+    else if ((where = behind(secrets, "sasldb:")) != NULL)
+        check_sasldb(doctor, where[0] != '\0' ? where : SASLDB_FILE);
 }

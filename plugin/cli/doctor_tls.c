@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "plugin/cli/doctor.h"
 
@@ -26,6 +27,44 @@ struct pair {
 
 /* ---- how to mend ---- */
 
+/* What a command writes anew is kept beside it. */
+static const char *
+keep(const char *path, char *out, size_t size)
+{
+    char quoted[DOCTOR_TEXT_MAX];
+
+    doctor_quote(path, quoted);
+    if (access(path, F_OK) == 0)
+        snprintf(out, size, "cp -p %s %s.old && ", quoted, quoted);
+    else
+        out[0] = '\0';
+    return out;
+}
+
+/* With a new key. */
+static void
+mend_both(const struct pair *pair, const char *kept, const char *make)
+{
+    struct doctor *doctor = pair->doctor;
+    char file[DOCTOR_TEXT_MAX];
+    char key[DOCTOR_TEXT_MAX];
+    char kept_key[2 * DOCTOR_TEXT_MAX + 32];
+
+    doctor_quote(pair->certificate, file);
+    doctor_quote(pair->key, key);
+    if (strcmp(pair->certificate, pair->key) == 0)
+        doctor_mend(doctor, "%s(umask 077; openssl req -x509 -newkey ec "
+                    "-pkeyopt ec_paramgen_curve:P-256 -noenc -keyout %s.key "
+                    "%s -out %s.new && cat %s.key >>%s.new && rm %s.key && mv "
+                    "%s.new %s)", kept, file, make, file, file, file, file,
+                    file, file);
+    else
+        doctor_mend(doctor, "%s%sopenssl req -x509 -newkey ec -pkeyopt "
+                    "ec_paramgen_curve:P-256 -noenc -keyout %s %s -out %s",
+                    kept, keep(pair->key, kept_key, sizeof(kept_key)), key,
+                    make, file);
+}
+
 /* Who has an authority asks that one; what works at once, for who has none,
  * is a certificate that signs itself.  The key stays when there is a good one.
  */
@@ -34,37 +73,34 @@ mend_certificate(const struct pair *pair, bool key_is_good)
 {
     struct doctor *doctor = pair->doctor;
     const char *live = strstr(pair->certificate, "/letsencrypt/live/");
+    const char *host = doctor->host;
+    bool is_address = host[strspn(host, "0123456789.")] == '\0'
+                      || strchr(host, ':') != NULL;
     char file[DOCTOR_TEXT_MAX];
     char key[DOCTOR_TEXT_MAX];
+    char kept[2 * DOCTOR_TEXT_MAX + 32];
     char make[DOCTOR_TEXT_MAX];
-    const char *host = doctor->host;
 
-    doctor_quote(pair->certificate, file);
-    doctor_quote(pair->key, key);
     if (live != NULL) {
         doctor_mend(doctor, "certbot renew --force-renewal --cert-name %.*s",
                     (int)strcspn(live + 18, "/"), live + 18);
         return;
     }
+    doctor_quote(pair->certificate, file);
+    doctor_quote(pair->key, key);
+    keep(pair->certificate, kept, sizeof(kept));
     snprintf(make, sizeof(make), "-days 90 -subj /CN=%.200s -addext "
-             "subjectAltName=DNS:%.200s", host, host);
-    if (!key_is_good && strcmp(pair->certificate, pair->key) != 0)
-        doctor_mend(doctor, "openssl req -x509 -newkey ec -pkeyopt "
-                    "ec_paramgen_curve:P-256 -noenc -keyout %s %s -out %s",
-                    key, make, file);
-    else if (!key_is_good)
-        doctor_mend(doctor, "(umask 077; openssl req -x509 -newkey ec "
-                    "-pkeyopt ec_paramgen_curve:P-256 -noenc -keyout "
-                    "%s.key %s -out %s.new && cat %s.key >>%s.new && rm "
-                    "%s.key && mv %s.new %s)", file, make, file, file, file,
-                    file, file, file);
+             "subjectAltName=%s:%.200s", host, is_address ? "IP" : "DNS",
+             host);
+    if (!key_is_good)
+        mend_both(pair, kept, make);
     else if (strcmp(pair->certificate, pair->key) != 0)
-        doctor_mend(doctor, "openssl req -x509 -key %s %s -out %s", key,
-                    make, file);
+        doctor_mend(doctor, "%sopenssl req -x509 -key %s %s -out %s", kept,
+                    key, make, file);
     else
-        doctor_mend(doctor, "(umask 077; { openssl pkey -in %s; openssl req "
-                    "-x509 -key %s %s; } >%s.new && mv %s.new %s)", file,
-                    file, make, file, file, file);
+        doctor_mend(doctor, "%s(umask 077; { openssl pkey -in %s; openssl "
+                    "req -x509 -key %s %s; } >%s.new && mv %s.new %s)", kept,
+                    file, file, make, file, file, file);
 }
 
 static const char hint[] = "renew it with your authority; until then the "
@@ -168,6 +204,32 @@ is_for_host(const X509 *certificate, const char *host)
     return good;
 }
 
+/* A key with a passphrase; true when it was told. */
+static bool
+check_passphrase(const struct pair *pair)
+{
+    FILE *file = fopen(pair->key, "re");
+    char quoted[DOCTOR_TEXT_MAX];
+    char line[DOCTOR_NAME_MAX];
+    bool is_locked = false;
+
+    while (file != NULL && !is_locked
+           && fgets(line, sizeof(line), file) != NULL)
+        is_locked = strstr(line, "ENCRYPTED") != NULL;
+    if (file != NULL)
+        (void)fclose(file);
+    if (!is_locked)
+        return false;
+    doctor_quote(pair->key, quoted);
+    doctor_mend(pair->doctor, "(umask 077; { openssl pkey -in %s; sed -n "
+                "'/BEGIN CERT/,/END CERT/p' %s; } >%s.new) && chown "
+                "--reference=%s %s.new && mv %s.new %s", quoted, quoted,
+                quoted, quoted, quoted, quoted, quoted);
+    doctor_error(pair->doctor, "tls_key %s: has a passphrase, for which kpopd "
+                 "can't ask anybody", pair->key);
+    return true;
+}
+
 /* False when something was said. */
 static bool
 check_pair(struct pair *pair)
@@ -178,13 +240,16 @@ check_pair(struct pair *pair)
 
     if (key != NULL)
         check_rights(pair);
-    if (certificate == NULL || key == NULL) {
+    if (certificate != NULL && key == NULL
+        && (doctor_is_hidden(pair->doctor, "tls_key", pair->key)
+            || check_passphrase(pair))) {
+        /* told */
+    } else if (certificate == NULL || key == NULL) {
         mend_certificate(pair, key != NULL);
         doctor_error(pair->doctor, "%s %s: has no %s that can be read; %s",
                      certificate == NULL ? "tls_certificate" : "tls_key",
                      certificate == NULL ? pair->certificate : pair->key,
-                     certificate == NULL ? "certificate"
-                                         : "key without a passphrase",
+                     certificate == NULL ? "certificate" : "key",
                      hint);
     } else if (X509_check_private_key(certificate, key) != 1) {
         mend_certificate(pair, true);

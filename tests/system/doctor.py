@@ -497,6 +497,25 @@ def passwords_for_everybody_are_found():
     heals(kpopd, "logins", "passwords", "mode 0604")
 
 
+def sasldb_for_everybody_is_found():
+    if shutil.which("saslpasswd2") is None:
+        raise tap.Skip("saslpasswd2 is not installed")
+    kpopd = sound()
+    path = os.path.join(kpopd.directory, "sasldb")
+    subprocess.run(["saslpasswd2", "-p", "-c", "-f", path, "-u", "localhost",
+                    "alice"], input="alice-password", text=True, check=True)
+    own(path, AUTH_USER)
+    os.chmod(path, 0o640)
+    kpopd.configure(secrets=f"sasldb:{path}")
+    is_silent(kpopd)
+    os.chmod(path, 0o644)
+    heals(kpopd, "logins", "everybody may read or change " + path)
+    os.chown(path, 0, 0)
+    os.chmod(path, 0o600)
+    heals(kpopd, "logins", AUTH_USER + " can't read " + path)
+    serves(kpopd)
+
+
 def missing_pam_file_is_found():
     kpopd = sound(passwords="pam:kpop")
     write("/etc/pam.d/kpop", "auth required pam_deny.so\n")
@@ -645,6 +664,41 @@ def certificate_for_another_host_is_found():
     heals(kpopd, "tls", "is not for localhost", severity="warning")
 
 
+def key_with_a_passphrase_is_found():
+    for name in (None, "both"):
+        kpopd = sound()
+        key = kpopd.keys["tls_key"]
+        openssl("pkey", "-in", key, "-aes256", "-passout", "pass:secret",
+                "-out", key + ".locked")
+        os.rename(key + ".locked", key)
+        if name:
+            with open(kpopd.keys["tls_certificate"], "ab") as out, \
+                    open(key, "rb") as more:
+                out.write(more.read())
+            os.chmod(kpopd.keys["tls_certificate"], 0o600)
+            kpopd.configure(tls_key=None)
+        code, findings = told(kpopd)
+        tap.equal((code, [f["check"] for f in findings]), (1, ["tls"]))
+        tap.contains(findings[0]["text"], "has a passphrase")
+        # openssl asks the terminal.
+        command = findings[0]["mend"].replace(
+            "openssl pkey", "openssl pkey -passin pass:secret")
+        subprocess.run(["sh", "-c", command], check=True)
+        is_silent(kpopd)
+        serves(kpopd)
+
+
+def what_a_command_writes_anew_is_kept():
+    kpopd = sound()
+    path = kpopd.keys["tls_certificate"]
+    certificate(kpopd, "-days", "5")
+    with open(path, "rb") as file:
+        old = file.read()
+    heals(kpopd, "tls", "ends in ", severity="warning")
+    with open(path + ".old", "rb") as file:
+        tap.equal(file.read(), old, "the old certificate")
+
+
 def key_for_everybody_is_found():
     kpopd = sound()
     os.chmod(kpopd.keys["tls_key"], 0o644)
@@ -672,6 +726,22 @@ def missing_module_is_told():
     tap.equal(code, 1)
     tap.true(out.startswith("error: module: "), out)
     tap.contains(out, "; mend: ")
+
+
+def plain_users_are_told_what_only_root_can_see():
+    kpopd = sound()
+    os.chmod(kpopd.authority.directory, 0o755)
+    words = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+             os.path.join(net.BUILD, "kpopctl"), "-c", kpopd.path, "doctor"]
+    done = subprocess.run(words, env=kpopd.env, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    tap.equal((done.returncode, done.stderr), (3, ""), done.stdout)
+    for what in ("keytab", "tls_key", "passwords", "secrets"):
+        tap.contains(done.stdout, f"{what} {kpopd.directory}", what)
+    for line in done.stdout.splitlines():
+        tap.true(line.startswith("warning: "), line)
+        tap.true(line.endswith(f"; mend: sudo kpopctl -c {kpopd.path} doctor"),
+                 line)
 
 
 def several_faults_are_told_at_once():
