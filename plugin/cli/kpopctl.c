@@ -70,7 +70,7 @@ usage(FILE *out)
          "installed\n"
          "  -j, --json           JSON instead of text\n"
          "  -u, --user USER      whose mail; else who asks, or whose ticket\n"
-         "  -e, --mech MECH      login: KPOP, GSSAPI, PLAIN or USER alone\n"
+         "  -e, --mech MECH      login: by KPOP, GSSAPI, PLAIN ... alone\n"
          "  -p, --port PORT      login: instead of 1109, 110 or 995\n"
          "  -s, --pop3s          login: TLS from the first octet (port 995)\n"
          "  -P, --password-file FILE\n"

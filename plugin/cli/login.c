@@ -31,6 +31,9 @@ static const struct {
     { "GSSAPI", false, true, login_gssapi },
     { "PLAIN", true, true, login_plain },
     { "USER", true, false, login_user },
+    { "SCRAM-SHA-256", true, false, login_scram },
+    { "CRAM-MD5", true, false, login_cram },
+    { "APOP", true, false, login_apop },
 };
 
 enum { MECHANISMS = sizeof(mechanisms) / sizeof(mechanisms[0]) };
@@ -248,7 +251,8 @@ command_login(const struct cli *cli)
     bool good;
 
     if (cli->mech != NULL && !is_known(cli->mech)) {
-        fprintf(stderr, "kpopctl: --mech is KPOP, GSSAPI, PLAIN or USER\n");
+        fprintf(stderr, "kpopctl: --mech is KPOP, GSSAPI, PLAIN, USER, "
+                "SCRAM-SHA-256, CRAM-MD5 or APOP\n");
         return CLI_USAGE;
     }
     if (cli->host[0] == '\0' || strlen(cli->host) > 255

@@ -28,6 +28,7 @@ struct login {
     struct line *line;       /* NULL: not connected */
     char user[256];          /* whose maildrop; "" = who the ticket is for */
     char capa[LOGIN_TEXT_MAX];  /* what the server said it can, in lines */
+    char banner[LOGIN_TEXT_MAX]; /* the greeting, for APOP */
     char *password;          /* lent; NULL = none */
     struct json *json;
 };
@@ -47,6 +48,9 @@ bool login_stls(struct login *login);     /* when it is offered */
 bool login_gssapi(struct login *login);
 bool login_plain(struct login *login);
 bool login_user(struct login *login);
+bool login_cram(struct login *login);
+bool login_apop(struct login *login);
+bool login_scram(struct login *login);
 bool login_stat(struct login *login);     /* proof: the maildrop */
 
 /* The advice about a server's -ERR. */
@@ -54,9 +58,16 @@ const char *login_advice(const char *reply);
 /* A line to the server, and its answer without CRLF; false: told. */
 bool login_ask(struct login *login, const char *step, const char *command,
                char *reply, size_t size);
+/* For a reply that is not the one: tells it, false. */
+bool login_refuse(struct login *login, const char *step, const char *reply);
+/* False, and told: a name or password that no line can hold. */
+bool login_is_clean(struct login *login, const char *step);
 /* The server's next line. */
 bool login_hear(struct login *login, const char *step, char *reply,
                 size_t size);
+/* A line, its base64 decoded in place; what has none is empty. */
+bool login_challenge(struct login *login, const char *step, char *reply,
+                     size_t *size_out);
 /* Does a line of CAPA begin with these words, or have it among its own? */
 bool login_offers(const struct login *login, const char *capability,
                   const char *word);

@@ -40,33 +40,6 @@ fail(struct gss *gss, OM_uint32 major, OM_uint32 minor)
     return false;
 }
 
-/* Base64 of RFC 4648; false: told. */
-static bool
-decode(struct gss *gss)
-{
-    char *text = gss->reply[0] == '+' ? gss->reply + 1 : gss->reply;
-    size_t len;
-    int size;
-
-    text += strspn(text, " ");
-    len = strlen(text);
-    gss->size = 0;
-    if (len == 0)
-        return true;
-    size = len % 4 == 0 ? EVP_DecodeBlock((unsigned char *)gss->reply,
-                                          (const unsigned char *)text,
-                                          (int)len)
-                        : -1;
-    if (size < 0) {
-        login_bad(gss->login, "gssapi", "look into the server's log",
-                  "the server's answer is no base64");
-        return false;
-    }
-    gss->size = (size_t)size - (text[len - 1] == '=' ? 1 : 0)
-                - (text[len - 2] == '=' ? 1 : 0);
-    return true;
-}
-
 /* A token to the server, and the next one of its own. */
 static bool
 exchange(struct gss *gss, gss_buffer_t token)
@@ -109,7 +82,8 @@ make_context(struct gss *gss)
         gss_buffer_desc out = GSS_C_EMPTY_BUFFER;
         bool good;
 
-        if (!is_asked(gss) || !decode(gss))
+        if (!is_asked(gss)
+            || !login_challenge(gss->login, "gssapi", gss->reply, &gss->size))
             return false;
         in.value = gss->reply;
         in.length = gss->size;
@@ -144,7 +118,8 @@ choose_layer(struct gss *gss)
     bool has_none;
     bool good;
 
-    if (!is_asked(gss) || !decode(gss))
+    if (!is_asked(gss)
+        || !login_challenge(gss->login, "gssapi", gss->reply, &gss->size))
         return false;
     in.value = gss->reply;
     in.length = gss->size;

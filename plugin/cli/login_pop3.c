@@ -40,8 +40,8 @@ lose(struct login *login, const char *step, const char *error)
     return false;
 }
 
-static bool
-refuse(struct login *login, const char *step, const char *reply)
+bool
+login_refuse(struct login *login, const char *step, const char *reply)
 {
     login_bad(login, step, login_advice(reply), "the server says %.900s",
               reply);
@@ -67,13 +67,47 @@ bool
 login_ask(struct login *login, const char *step, const char *command,
           char *reply, size_t size)
 {
+    size_t len = strlen(command);
+    char *line = malloc(len + 3);
     char error[LOGIN_TEXT_MAX];
+    int rc;
 
-    if (line_write(login->line, command, strlen(command), error,
-                   sizeof(error)) != 0
-        || line_write(login->line, "\r\n", 2, error, sizeof(error)) != 0)
-        return lose(login, step, error);
-    return login_hear(login, step, reply, size);
+    if (line == NULL)
+        return lose(login, step, "out of memory");
+    /* In one piece: Nagle would keep the end back (RFC 896). */
+    memcpy(line, command, len);
+    memcpy(line + len, "\r\n", 3);
+    rc = line_write(login->line, line, len + 2, error, sizeof(error));
+    OPENSSL_cleanse(line, len);
+    free(line);
+    return rc == 0 ? login_hear(login, step, reply, size)
+                   : lose(login, step, error);
+}
+
+bool
+login_challenge(struct login *login, const char *step, char *reply,
+                size_t *size_out)
+{
+    char *text = reply[0] == '+' ? reply + 1 : reply;
+    size_t len;
+    size_t padding = 0;
+    int size;
+
+    text += strspn(text, " ");
+    len = strlen(text);
+    *size_out = 0;
+    if (len == 0)
+        return true;
+    while (padding < 2 && padding < len && text[len - 1 - padding] == '=')
+        padding++;
+    size = len % 4 == 0 ? EVP_DecodeBlock((unsigned char *)reply,
+                                          (const unsigned char *)text,
+                                          (int)len)
+                        : -1;
+    if (size < 0)
+        return lose(login, step, "the server's answer is no base64");
+    *size_out = (size_t)size - padding;
+    return true;
 }
 
 /* ---- what the server can ---- */
@@ -133,8 +167,9 @@ login_greeting(struct login *login)
     if (!login_hear(login, "greeting", reply, sizeof(reply)))
         return false;
     if (!is_ok(reply))
-        return refuse(login, "greeting", reply);
+        return login_refuse(login, "greeting", reply);
     login_good(login, "greeting", "the server says %.900s", reply);
+    snprintf(login->banner, sizeof(login->banner), "%s", reply);
     return read_capa(login);
 }
 
@@ -196,7 +231,7 @@ login_stls(struct login *login)
     if (!login_ask(login, "stls", "STLS", reply, sizeof(reply)))
         return false;
     if (!is_ok(reply))
-        return refuse(login, "stls", reply);
+        return login_refuse(login, "stls", reply);
     /* What was said before TLS counts no more. */
     return login_tls(login, "stls") && read_capa(login);
 }
@@ -214,8 +249,8 @@ may_send(struct login *login, const char *step)
     return false;
 }
 
-static bool
-is_clean(struct login *login, const char *step)
+bool
+login_is_clean(struct login *login, const char *step)
 {
     if (login->user[strcspn(login->user, "\r\n")] == '\0'
         && (login->password == NULL
@@ -250,7 +285,7 @@ login_plain(struct login *login)
     memcpy(message + user + 2, login->password, password);
     good = login_ask(login, "plain", "AUTH PLAIN", reply, sizeof(reply));
     if (good && reply[0] != '+')
-        good = refuse(login, "plain", reply);
+        good = login_refuse(login, "plain", reply);
     if (good) {
         (void)EVP_EncodeBlock((unsigned char *)line, message,
                               (int)(user + password + 2));
@@ -261,7 +296,7 @@ login_plain(struct login *login)
     if (!good)
         return false;
     if (!is_ok(reply))
-        return refuse(login, "plain", reply);
+        return login_refuse(login, "plain", reply);
     login_good(login, "plain", "the server took the password: %.900s", reply);
     return true;
 }
@@ -275,13 +310,14 @@ login_user(struct login *login)
     char line[300 + LOGIN_PASSWORD_MAX];
     bool good;
 
-    if ((!is_kpop && !may_send(login, "user")) || !is_clean(login, "user"))
+    if ((!is_kpop && !may_send(login, "user"))
+        || !login_is_clean(login, "user"))
         return false;
     snprintf(line, sizeof(line), "USER %s", login->user);
     if (!login_ask(login, "user", line, reply, sizeof(reply)))
         return false;
     if (!is_ok(reply))
-        return refuse(login, "user", reply);
+        return login_refuse(login, "user", reply);
     snprintf(line, sizeof(line), "PASS %s",
              is_kpop ? "krb_ticket" : login->password);
     good = login_ask(login, "user", line, reply, sizeof(reply));
@@ -289,7 +325,7 @@ login_user(struct login *login)
     if (!good)
         return false;
     if (!is_ok(reply))
-        return refuse(login, "user", reply);
+        return login_refuse(login, "user", reply);
     login_good(login, "user", "%s may open the maildrop: %.900s", login->user,
                reply);
     return true;
@@ -308,7 +344,7 @@ login_stat(struct login *login)
     if (!login_ask(login, "stat", "STAT", reply, sizeof(reply)))
         return false;
     if (!is_ok(reply))
-        return refuse(login, "stat", reply);
+        return login_refuse(login, "stat", reply);
     count = strtoul(reply + 3, &end, 10);
     login_good(login, "stat", "the maildrop has %lu messages of %lu octets",
                count, strtoul(end, NULL, 10));

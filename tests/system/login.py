@@ -4,6 +4,7 @@
 # TIME-LIMIT: 120
 #
 # SPDX-License-Identifier: MIT
+import base64
 import json
 import os
 import pty
@@ -21,7 +22,8 @@ net.enter()
 
 from harness.realm import Realm  # noqa: E402 (inside the network)
 from harness.maildir import Maildir  # noqa: E402
-from harness.server import AUTH_USER, Kpopd, own, passwords  # noqa: E402
+from harness.server import (AUTH_USER, Kpopd, own, passwords,  # noqa: E402
+                            secrets)
 from harness.tls import Authority  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-login-")
@@ -62,7 +64,9 @@ def server(names=None, **keys):
     values = {"listen_pop3": f"{net.address()}:0",
               "listen_pop3s": f"{net.address()}:0",
               "tls_certificate": certificate, "tls_key": key,
-              "passwords": "file:" + passwords(directory, "alice")}
+              "passwords": "file:" + passwords(directory, "alice"),
+              "secrets": "file:" + secrets(directory, "alice"),
+              "mechanisms": "GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256"}
     values.update(keys)
     return Kpopd(directory, realm, **values)
 
@@ -157,6 +161,42 @@ def passwords_log_in_inside_tls():
         works(login(mechanism, "pop3s", "--pop3s", "-P", file, "-u", "alice",
                     user=None),
               "connect", "tls", "greeting", step, "stat")
+
+
+SECRETS = (("SCRAM-SHA-256", "scram"), ("CRAM-MD5", "cram"),
+           ("APOP", "apop"))
+
+
+def secrets_log_in():
+    file = secret("alice-password\n")
+    for mechanism, step in SECRETS:
+        works(login(mechanism, "pop3", "-P", file, "-u", "alice", user=None),
+              "connect", "greeting", "stls", step, "stat")
+
+
+def wrong_secret_is_explained():
+    for mechanism, step in SECRETS:
+        fails(login(mechanism, "pop3", "-P", secret("wrong\n"), "-u",
+                    "alice"), step, "[AUTH]", "the password")
+
+
+def server_that_does_not_know_the_secret_is_false():
+    """It takes whatever comes; its nonce and signature are its own."""
+    names = []
+
+    def challenge(heard):
+        first = base64.b64decode(heard).decode()
+        names.append(first.partition(",r=")[0])
+        nonce = first.rpartition("r=")[2]
+        return b"+ " + base64.b64encode(
+            f"r={nonce}more,s=c2FsdA==,i=4096".encode()) + b"\r\n"
+
+    fails(misled("SCRAM-SHA-256", b"+OK hello\r\n",
+                 b"+OK\r\nSASL SCRAM-SHA-256\r\n.\r\n", b"+ \r\n", challenge,
+                 b"+ " + base64.b64encode(b"v=" + base64.b64encode(bytes(32)))
+                 + b"\r\n", user="a=b,c"), "scram",
+          "does not know the secret", "")
+    tap.equal(names, ["n,,n=a=3Db=2Cc"], "the name on the wire")
 
 
 def nothing_is_fetched_or_deleted():
@@ -370,9 +410,12 @@ def false_server(*answers):
         line, _ = listener.accept()
         with line, listener:
             try:
+                heard = b""
                 for answer in answers:
-                    line.sendall(answer)
-                    if not line.recv(4096):
+                    line.sendall(answer(heard) if callable(answer)
+                                 else answer)
+                    heard = line.recv(4096)
+                    if not heard:
                         return
             except OSError:
                 pass  # the client went away, as it should
@@ -382,10 +425,10 @@ def false_server(*answers):
 
 
 @tap.helper
-def misled(mechanism, *answers):
+def misled(mechanism, *answers, user="alice"):
     status, out, err = run("--json", "--mech", mechanism, "--port",
                            false_server(*answers), "-P",
-                           secret("alice-password\n"), "-u", "alice")
+                           secret("alice-password\n"), "-u", user)
     tap.equal((status, err), (1, ""), out)
     return json.loads(out)["logins"][0]
 
