@@ -34,7 +34,7 @@ def private_etc():
     copy = os.path.join(scratch.name, "etc")
     subprocess.run(["cp", "-a", "/etc", copy], check=True)
     subprocess.run(["mount", "--bind", copy, "/etc"], check=True)
-    tap.equal(os.stat("/etc").st_ino, os.stat(copy).st_ino, "our own /etc")
+    tap.true(is_ours(), "our own /etc")
     write("/etc/hosts", "127.0.0.1 localhost\n")
     write("/etc/services", "pop3 110/tcp\npop3s 995/tcp\nkpop 1109/tcp\n")
 
@@ -59,7 +59,22 @@ def after():
 
 
 @tap.helper
+def is_ours():
+    """/etc is the copy; nothing may change the real one."""
+    copy = os.path.join(scratch.name, "etc")
+    return (os.path.exists(copy)
+            and os.path.samestat(os.stat("/etc"), os.stat(copy)))
+
+
+@tap.helper
+def need_lab():
+    if realm is None or not is_ours():
+        raise tap.Skip("root and namespaces are needed")
+
+
+@tap.helper
 def write(path, text):
+    tap.true(not path.startswith("/etc/") or is_ours(), f"our own {path}")
     with open(path, "w", encoding="ascii") as file:
         file.write(text)
 
@@ -68,8 +83,7 @@ def write(path, text):
 def sound(services=("pop/localhost", "host/localhost"), **keys):
     """A server with nothing wrong, its files all its own."""
     global counter
-    if realm is None:
-        raise tap.Skip("root and namespaces are needed")
+    need_lab()
     counter += 1
     directory = os.path.join(scratch.name, f"kpopd{counter}")
     os.makedirs(directory)
@@ -121,6 +135,7 @@ def heals(kpopd, check, *words, severity="error", typed="", **env):
     tap.equal([(f["check"], f["severity"]) for f in findings],
               [(check, severity)], f"findings {findings}")
     finding = findings[0]
+    tap.true(is_ours(), "commands change our own /etc")
     for word in words:
         tap.contains(finding["text"], word)
     _, out, _ = kpopctl(kpopd.path, "doctor", env=dict(kpopd.env, **env))
@@ -151,6 +166,7 @@ def principal(name="pop/localhost"):
 
 @tap.helper
 def admin(*queries):
+    need_lab()
     done = subprocess.run(
         ["kadmin.local", "-r", "EXAMPLE.ORG"], text=True, check=False,
         input="\n".join(queries) + "\n", env=dict(os.environ, **realm.env),
@@ -420,9 +436,15 @@ def keytab_for_the_workers_is_found():
 # ---- the machine ----
 
 
-def missing_user_is_found():
-    subprocess.run(["useradd", "--system", "kpop-ghost"], check=True,
+@tap.helper
+def add_user(name):
+    need_lab()
+    subprocess.run(["useradd", "--system", name], check=True,
                    stderr=subprocess.DEVNULL)
+
+
+def missing_user_is_found():
+    add_user("kpop-ghost")
     kpopd = sound(auth_user="kpop-ghost")
     give(kpopd.state, "kpop-ghost")
     for path in (kpopd.keys["keytab"], kpopd.keys["passwords"][5:],
@@ -435,8 +457,7 @@ def missing_user_is_found():
 
 
 def one_user_for_both_is_found():
-    subprocess.run(["useradd", "--system", "kpop-auth"], check=True,
-                   stderr=subprocess.DEVNULL)
+    add_user("kpop-auth")
     kpopd = sound(auth_user="kpop-auth")
     give(kpopd.state, "kpop-auth")
     for path in (kpopd.keys["keytab"], kpopd.keys["passwords"][5:],
@@ -520,6 +541,7 @@ def missing_pam_file_is_found():
     kpopd = sound(passwords="pam:kpop")
     write("/etc/pam.d/kpop", "auth required pam_deny.so\n")
     is_silent(kpopd)
+    need_lab()
     os.unlink("/etc/pam.d/kpop")
     heals(kpopd, "logins", "there is no /etc/pam.d/kpop")
     serves(kpopd)
