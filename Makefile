@@ -177,7 +177,8 @@ $(BUILD)/kpopd: $(kpopd_objects)
 
 $(BUILD)/kpopctl: $(kpopctl_objects)
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
-		$(LOGIN_LIBS) $(KRB5_LIBS) $(LDLIBS)
+		$(LOGIN_LIBS) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
+		$(LDLIBS)
 
 # Dovecot's headers are GNU C and are not ours to warn of; functions that
 # don't fit its tables are never to be built.

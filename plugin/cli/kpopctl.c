@@ -25,6 +25,15 @@ static const struct command commands[] = {
       "and a sentence.  Makes state_dir and the replay cache's file when\n"
       "they are missing; starts nothing.\n",
       command_check },
+    { "doctor", NULL,
+      "looks at all the server needs of its machine, its realm and its\n"
+      "network; prints a line for each fault, with the command that mends\n"
+      "it, and changes nothing\n",
+      command_doctor },
+    { "login", "HOST",
+      "logs in to HOST as a client, by KPOP, GSSAPI and, with a password,\n"
+      "PLAIN; tells each step, and of one that fails what to do\n",
+      command_login },
     { "show-config", NULL,
       "every key with the value in force, and where that comes from\n",
       command_show_config },
@@ -71,7 +80,12 @@ usage(FILE *out)
          "  -m, --module MODULE  kpop.so, when it is not where it was "
          "installed\n"
          "  -j, --json           JSON instead of text\n"
-         "  -u, --user USER      whose mail; else who fetchmail runs as\n"
+         "  -u, --user USER      whose mail; else who asks, or whose ticket\n"
+         "  -e, --mech MECH      login: by KPOP, GSSAPI, PLAIN ... alone\n"
+         "  -p, --port PORT      login: instead of 1109, 110 or 995\n"
+         "  -s, --pop3s          login: TLS from the first octet (port 995)\n"
+         "  -P, --password-file FILE\n"
+         "                       login: its first line is the password\n"
          "  -V, --version\n"
          "  -h, --help\n");
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -82,7 +96,7 @@ usage(FILE *out)
     }
     puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
          "it was\ncalled in a way it does not know, 3 when no kpopd runs, 4 "
-         "when you may not\nask it.");
+         "when you may not\nask it, 5 when the doctor only warns.");
 }
 
 /* A terminal, unless who sits there does not want it (no-color.org). */
@@ -134,6 +148,19 @@ run(struct cli *cli, int count, char **words)
     return finish(command->run(cli));
 }
 
+static bool
+read_port(const char *text, unsigned *port_out)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || port == 0
+        || port > 65535)
+        return false;
+    *port_out = (unsigned)port;
+    return true;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -142,6 +169,10 @@ main(int argc, char **argv)
         { "module", required_argument, NULL, 'm' },
         { "json", no_argument, NULL, 'j' },
         { "user", required_argument, NULL, 'u' },
+        { "mech", required_argument, NULL, 'e' },
+        { "port", required_argument, NULL, 'p' },
+        { "pop3s", no_argument, NULL, 's' },
+        { "password-file", required_argument, NULL, 'P' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -149,8 +180,8 @@ main(int argc, char **argv)
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:ju:Vh", options, NULL))
-           != -1) {
+    while ((option = getopt_long(argc, argv, "c:m:ju:e:p:sP:Vh", options,
+                                 NULL)) != -1) {
         switch (option) {
         case 'c':
             cli.config = optarg;
@@ -163,6 +194,21 @@ main(int argc, char **argv)
             break;
         case 'u':
             cli.user = optarg;
+            break;
+        case 'e':
+            cli.mech = optarg;
+            break;
+        case 'p':
+            if (!read_port(optarg, &cli.port)) {
+                usage(stderr);
+                return CLI_USAGE;
+            }
+            break;
+        case 's':
+            cli.pop3s = true;
+            break;
+        case 'P':
+            cli.password_file = optarg;
             break;
         case 'V':
             puts("kpopctl " KPOP_VERSION);
