@@ -30,6 +30,7 @@ enum control_type {
     CONTROL_EVICT,          /* id: goes unless it has logged in */
     CONTROL_DRAIN,          /* no more will come; end with the last session */
     CONTROL_STOP,           /* end all sessions gracefully, then yourself */
+    CONTROL_PING,           /* to be answered by CONTROL_PONG */
     /* master to worker and auth process */
     CONTROL_CHANNEL,        /* pool, id: the auth process's place; a socket
                              * to the other one beside */
@@ -37,6 +38,7 @@ enum control_type {
     CONTROL_READY,
     CONTROL_LOGGED_IN,      /* id */
     CONTROL_CLOSED,         /* id */
+    CONTROL_PONG,
     CONTROL_LAST
 };
 

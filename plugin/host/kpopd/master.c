@@ -19,12 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/inherit.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
+#include "plugin/host/kpopd/notify.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/strays.h"
 
-enum { EVENTS = 64, CONTROLS_A_TURN = 256, WATCH_MS = 1000 };
+enum { EVENTS = 64, CONTROLS_A_TURN = 256 };
 
 /* ---- children ---- */
 
@@ -40,7 +42,7 @@ watch(const struct master *master, int fd, struct source *source)
 }
 
 static void
-note_ready(struct child *child)
+note_ready(struct master *master, struct child *child)
 {
     struct generation *generation = child->generation;
 
@@ -52,6 +54,8 @@ note_ready(struct child *child)
               generation->setup->settings.workers,
               (unsigned)generation->count
                   - generation->setup->settings.workers);
+    if (generation == master->current)
+        manager_ready(master);
 }
 
 static void
@@ -60,7 +64,7 @@ take_report(struct master *master, struct child *child,
 {
     switch (control->type) {
     case CONTROL_READY:
-        note_ready(child);
+        note_ready(master, child);
         break;
     case CONTROL_LOGGED_IN:
         limits_logged_in(master->limits, control->id, child);
@@ -70,8 +74,12 @@ take_report(struct master *master, struct child *child,
         if (child->sessions > 0)
             child->sessions--;
         break;
+    case CONTROL_PONG:
+        child_answered(child, process_now());
+        break;
     case CONTROL_CONNECTION:
     case CONTROL_EVICT:
+    case CONTROL_PING:
     case CONTROL_DRAIN:
     case CONTROL_STOP:
     case CONTROL_CHANNEL:
@@ -199,6 +207,19 @@ retire(struct generation *generation)
               sessions, (int)GENERATIONS_MAX);
 }
 
+/* Whoever was held up, as by a reload or SIGSTOP, judges nobody's silence. */
+static void
+forgive(const struct master *master)
+{
+    struct generation *generation;
+    size_t i;
+
+    for (generation = master->current; generation != NULL;
+         generation = generation->next)
+        for (i = 0; i < generation->count; i++)
+            child_forgive(&generation->children[i]);
+}
+
 static void
 tend(struct master *master, uint64_t now)
 {
@@ -206,6 +227,10 @@ tend(struct master *master, uint64_t now)
     struct generation *generation;
     size_t old = 0;
 
+    /* Answers to our pings may wait in the channels. */
+    if (now - master->turned_at > TURN_MAX)
+        forgive(master);
+    master->turned_at = now;
     while ((generation = *at) != NULL) {
         tend_generation(master, generation, now);
         if (generation->draining && is_empty(generation)) {
@@ -278,6 +303,7 @@ begin_stop(struct master *master, uint64_t now)
               limits_total(master->limits));
     master->stopping = true;
     master->kill_at = now + STOP_MAX;
+    manager_stopping(master);
     master_stop_accepting(master);
     listen_close(master->listeners);
     master->listeners = NULL;
@@ -358,6 +384,9 @@ next_wait(const struct master *master, uint64_t now)
     }
     if (master->accept_again > now && master->accept_again < next)
         next = master->accept_again;
+    next = manager_next(master, next);
+    if (next < now)
+        return 0;
     return (int)(next - now);
 }
 
@@ -373,6 +402,7 @@ master_loop(struct master *master)
     for (;;) {
         now = process_now();
         tend(master, now);
+        manager_turn(master, now);
         if (master->stopping
             && (master->current == NULL || is_empty(master->current))
             && (master->current == NULL || master->current->next == NULL))
@@ -407,16 +437,20 @@ start(struct master *master, char *error, size_t error_size)
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
+    if (inherit_listeners(&master->listeners, error, error_size) != 0)
+        return -1;
+    master->overrides = inherit_overrides(master->listeners);
     /* Ids of sessions differ from those before a restart. */
     clock_gettime(CLOCK_REALTIME, &now);
     master->last_id = (uint64_t)now.tv_sec << 24;
     process_raise_files();
     strays_begin();
     master->throttle = throttle_new();
-    if (master->throttle == NULL) {
+    if (master->throttle == NULL || master->overrides == NULL) {
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
+    master->turned_at = process_now();
     return master_configure(master, error, error_size);
 }
 
@@ -433,11 +467,13 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
     master.epoll = -1;
     master.signals = -1;
     master.held_fd = -1;
+    notify_begin();
     if (start(&master, error, sizeof(error)) == 0) {
         master_loop(&master);
         log_event(KPOP_LOG_INFO, "process.end", "text=\"stopped\"");
     } else {
         fprintf(stderr, "%s\n", error);
+        notify_tell("STATUS=%s", error);
         status = 1;
     }
     listen_close(master.listeners);
@@ -445,6 +481,8 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
         generation_free(master.current);
     limits_free(master.limits);
     throttle_free(master.throttle);
+    free(master.overrides);
+    notify_end();
     if (master.signals >= 0)
         close(master.signals);
     if (master.epoll >= 0)
