@@ -115,7 +115,7 @@ class Manager:
 
     def hear(self):
         with contextlib.suppress(TimeoutError, socket.timeout):
-            while True:
+            for _ in range(100):
                 self.heard.append(self.socket.recv(4096).decode())
 
     def await_(self, pattern, since=0):
@@ -269,8 +269,10 @@ def master_that_was_stopped_judges_nobody():
         master = server.process.pid
         # Its ping waits for the answer of a worker that cannot give one ...
         server.kill(workers[0], signal.SIGSTOP)
+        until = time.monotonic() + 1.5 * tap.SLOW
+        tap.await_(lambda: time.monotonic() > until, "it is asked")
         os.kill(master, signal.SIGSTOP)
-        until = time.monotonic() + 4 * tap.SLOW
+        until += 3 * tap.SLOW
         tap.await_(lambda: time.monotonic() > until, "the limit is over")
         # ... and both go on together, as a frozen machine does.
         os.kill(workers[0], signal.SIGCONT)
@@ -325,7 +327,7 @@ def given_sockets_replace_configured_ones_and_survive_a_reload():
 
 
 def sockets_of_another_process_are_not_taken():
-    with given(f"pop3@{net.address()}", pid_off=1), kpopd() as server:
+    with given(f"imap@{net.address()}", pid_off=1), kpopd() as server:
         with Pop3(server).login("alice") as client:
             client.ok("STAT")
 
@@ -438,15 +440,18 @@ def kpopd_needs_no_more_than_the_capabilities_of_its_unit():
                              re.M)
     names = [word.lower()[len("cap_"):] for word in
              " ".join(allowed).split()]
-    server = kpopd(start=False)
-    server.configure(listen_pop3=f"{net.address()}:"
-                     + ("110" if net.is_private() else "0"))
+    realm = Realm(place())
+    server = kpopd(realm=realm, start=False, listen_kpop="127.0.0.1:0",
+                   listen_pop3=f"{net.address()}:"
+                   + ("110" if net.is_private() else "0"))
     os.chown(server.state, 0, 0)
     os.chmod(server.state, 0o755)
     with wrapped(f"{setpriv} --no-new-privs --bounding-set=-all,+"
                  + ",+".join(names)):
         server.start()
-    with server:
+    with contextlib.ExitStack() as stack:
+        stack.callback(realm.stop)
+        stack.enter_context(server)
         with open(f"/proc/{server.process.pid}/status",
                   encoding="ascii") as file:
             held = re.search(r"CapEff:\s*(\w+)", file.read()).group(1)
