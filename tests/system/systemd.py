@@ -407,6 +407,59 @@ def systemd_understands_every_unit():
     tap.equal(ours, [], "what systemd says")
 
 
+def apparmor_understands_the_profile():
+    program = tool("apparmor_parser")
+    run(program, "--skip-kernel-load", "--skip-cache", "--skip-read-cache",
+        "--warn=all", os.path.join(net.ROOT,
+                                   "packaging/apparmor/usr.sbin.kpopd"))
+
+
+@tap.helper
+def make(*words):
+    clean = {name: value for name, value in os.environ.items()
+             if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(
+        ["make", "-C", net.ROOT, f"BUILD={net.BUILD}", "-o", "all",
+         "-o", "FORCE", *words], text=True, check=False, env=clean,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT)
+    tap.equal(done.returncode, 0, done.stdout)
+
+
+@tap.helper
+def files(folder):
+    return {os.path.relpath(os.path.join(where, name), folder)
+            for where, _, names in os.walk(folder) for name in names}
+
+
+def install_keeps_to_its_prefix_and_a_changed_jail():
+    root = place()
+    words = (f"DESTDIR={root}", "prefix=/opt/kpop", "sysconfdir=/opt/etc")
+    make("install", *words)
+    found = files(root)
+    tap.equal([name for name in found if not name.startswith("opt/")], [],
+              "outside")
+    wanted = {"opt/etc/fail2ban/filter.d/kpopd.conf",
+              "opt/etc/fail2ban/jail.d/kpopd.conf",
+              "opt/etc/apparmor.d/usr.sbin.kpopd",
+              "opt/kpop/lib/sysusers.d/kpopd.conf",
+              "opt/kpop/lib/tmpfiles.d/kpopd.conf"}
+    wanted |= {"opt/kpop/lib/systemd/system/" + name
+               for name in os.listdir(UNITS)}
+    tap.equal(wanted - found, set(), "missing")
+    unit = os.path.join(root, "opt/kpop/lib/systemd/system/kpopd.service")
+    with open(unit, encoding="ascii") as file:
+        tap.contains(file.read(), "ExecStart=/opt/kpop/sbin/kpopd\n")
+    jail = os.path.join(root, "opt/etc/fail2ban/jail.d/kpopd.conf")
+    with open(jail, "w", encoding="ascii") as file:
+        file.write("[kpopd]\nenabled = true\n")
+    make("install", *words)
+    with open(jail, encoding="ascii") as file:
+        tap.contains(file.read(), "enabled = true")
+    make("uninstall", *words)
+    tap.equal(files(root), {"opt/etc/fail2ban/jail.d/kpopd.conf"}, "left")
+
+
 def users_and_folders_are_made():
     root = place()
     os.makedirs(os.path.join(root, "etc"))
