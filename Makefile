@@ -318,6 +318,18 @@ datadir = $(prefix)/share
 bashdir ?= $(datadir)/bash-completion/completions
 zshdir ?= $(datadir)/zsh/site-functions
 man_pages := $(wildcard packaging/man/*.[1-8])
+unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
+apparmordir ?= $(sysconfdir)/apparmor.d
+fail2bandir ?= $(sysconfdir)/fail2ban
+units := $(wildcard packaging/systemd/*)
+# FROM:TO of what is installed as it is; a site's changes to the jail stay.
+kept := packaging/fail2ban/jail.d/kpopd.conf:$(fail2bandir)/jail.d
+plain := packaging/sysusers.d/kpopd.conf:$(sysusersdir) \
+	packaging/tmpfiles.d/kpopd.conf:$(tmpfilesdir) \
+	packaging/apparmor/usr.sbin.kpopd:$(apparmordir) \
+	packaging/fail2ban/filter.d/kpopd.conf:$(fail2bandir)/filter.d
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(moduledir) $(DESTDIR)$(bindir) \
@@ -339,6 +351,19 @@ install: all
 		dir=$(DESTDIR)$(mandir)/man$${page##*.}; \
 		$(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 "$$page" "$$dir/" || exit 1; \
+	done
+	$(INSTALL) -d $(DESTDIR)$(unitdir)
+	set -e; for unit in $(units); do \
+		sed 's|/usr/sbin/kpopd|$(sbindir)/kpopd|' "$$unit" \
+			>$(DESTDIR)$(unitdir)/$${unit##*/}; \
+		chmod 644 $(DESTDIR)$(unitdir)/$${unit##*/}; \
+	done
+	set -e; for pair in $(plain) $(kept); do \
+		dir=$(DESTDIR)$${pair#*:}; file=$${pair%%:*}; \
+		case " $(kept) " in *" $$pair "*) \
+			[ ! -e "$$dir/$${file##*/}" ] || continue ;; esac; \
+		$(INSTALL) -d "$$dir"; \
+		$(INSTALL) -m 644 "$$file" "$$dir/"; \
 	done
 
 # Into the folders of Dovecot, as dovecot-dev names them.
@@ -374,6 +399,13 @@ uninstall:
 	done
 	for file in plugin.conf.sample README.md SECURITY.md NEWS LICENSE \
 			null.c; do rm -f $(DESTDIR)$(docdir)/$$file; done
+	for unit in $(units); do \
+		rm -f $(DESTDIR)$(unitdir)/$${unit##*/}; \
+	done
+	for pair in $(plain); do \
+		file=$${pair%%:*}; \
+		rm -f $(DESTDIR)$${pair#*:}/$${file##*/}; \
+	done
 	-rmdir $(DESTDIR)$(moduledir) $(DESTDIR)$(docdir)
 
 clean:

@@ -367,7 +367,8 @@ doctor_rest(struct doctor *doctor)
         return;
     log_set(false, KPOP_LOG_ERROR);
     fflush(stdout);
-    setup = setup_load(entry, doctor->cli->config, error, sizeof(error));
+    setup = setup_load(entry, doctor->cli->config, NULL, error,
+                       sizeof(error));
     if (setup == NULL || setup_check(setup, error, sizeof(error)) != 0) {
         mend_line(doctor, error);
         doctor_error(doctor, "%s", error);

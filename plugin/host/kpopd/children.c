@@ -265,6 +265,8 @@ child_start(struct child *child, uint64_t now)
     child->killed = false;
     child->told = false;
     child->sessions = 0;
+    child->ask_at = 0;
+    child_forgive(child);
     log_event(KPOP_LOG_DEBUG, "process.start", "kind=%s child=%ld",
               child_name(child), (long)pid);
     if (child->kind != CHILD_METRICS)
@@ -307,15 +309,58 @@ child_ended(struct child *child, int status, bool expected, uint64_t now)
     child->restart_at = now;
 }
 
+/* Until there is room for it in the channel, each turn. */
+static void
+ask(struct child *child, uint64_t now)
+{
+    struct control control;
+
+    if (child->asked_at == 0 && now >= child->ask_at)
+        child->asked_at = now;
+    if (child->asked_at == 0 || child->asked)
+        return;
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_PING;
+    child->asked = control_send(child->control, &control, -1) == 0;
+}
+
+void
+child_answered(struct child *child, uint64_t now)
+{
+    child->asked_at = 0;
+    child->asked = false;
+    child->ask_at =
+        now + child->generation->setup->settings.worker_timeout / 4;
+}
+
+void
+child_forgive(struct child *child)
+{
+    child->asked_at = 0;
+    child->asked = false;
+}
+
+/* Since when it is silent that has to say something; 0: it has not. */
+static uint64_t
+silent_since(const struct child *child)
+{
+    return child->kind == CHILD_AUTH ? atomic_load(&child->mark->alive)
+                                     : child->asked_at;
+}
+
 void
 child_watch(struct child *child, uint64_t now)
 {
+    const struct settings *s = &child->generation->setup->settings;
+    uint64_t limit = child->kind == CHILD_AUTH ? s->auth_timeout
+                                               : s->worker_timeout;
     uint64_t since;
-    uint64_t limit = child->generation->setup->settings.auth_timeout;
 
-    if (child->kind != CHILD_AUTH || child->pid == 0 || child->killed)
+    if (child->pid == 0 || child->killed || limit == 0)
         return;
-    since = atomic_load(&child->mark->alive);
+    if (child->kind == CHILD_WORKER && child->ready && child->control >= 0)
+        ask(child, now);
+    since = silent_since(child);
     if (!child->ready) {
         since = child->started;
         limit = STARTUP_MAX;

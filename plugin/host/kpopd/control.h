@@ -31,6 +31,7 @@ enum control_type {
     CONTROL_DRAIN,          /* no more will come; end with the last session */
     CONTROL_KICK,           /* id: ends gracefully, whoever it is */
     CONTROL_STOP,           /* end all sessions gracefully, then yourself */
+    CONTROL_PING,           /* to be answered by CONTROL_PONG */
     /* master to worker and auth process */
     CONTROL_CHANNEL,        /* pool, id: the auth process's place; a socket
                              * to the other one beside */
@@ -41,6 +42,7 @@ enum control_type {
     CONTROL_SECURED,        /* id, tls */
     CONTROL_LOGGED_IN,      /* id, tls, mechanism, user */
     CONTROL_CLOSED,         /* id */
+    CONTROL_PONG,
     CONTROL_LAST
 };
 

@@ -73,7 +73,8 @@ int
 master_configure(struct master *master, char *error, size_t error_size)
 {
     struct setup *setup =
-        setup_load(master->entry, master->path, error, error_size);
+        setup_load(master->entry, master->path, master->overrides, error,
+                   error_size);
     struct listener *listeners = NULL;
     struct generation *generation;
 
@@ -116,6 +117,7 @@ master_reload(struct master *master)
 
     if (master->stopping)
         return;
+    manager_reloading();
     if (master_configure(master, error, sizeof(error)) == 0) {
         metrics_add(COUNT_RELOADS, 1);
         log_event(KPOP_LOG_INFO, "config.reloaded", "text=\"new sessions "
@@ -125,6 +127,7 @@ master_reload(struct master *master)
     log_event(KPOP_LOG_ERROR, "config.refused",
               "error=%s text=\"the old configuration stays\"",
               log_quote(error, quoted, sizeof(quoted)));
+    manager_refused(master, error);
 }
 
 void

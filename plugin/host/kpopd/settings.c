@@ -49,6 +49,9 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_SECONDS, 1, 300, "auth_timeout", "5", "",
         "How long one step of a login may take before the client is told to "
         "try again and the process that hangs is replaced."),
+    KEY(KPOP_KEY_SECONDS, 0, 300, "worker_timeout", "30", "",
+        "How long a worker may give no sign of life before it is replaced, "
+        "and its sessions end; 0 is never."),
     KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
         "A directory of kpopd's own that survives a restart."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
@@ -301,6 +304,7 @@ read_numbers(const struct reading *r)
         (uint32_t)number_of(r, "max_unauthenticated", 500);
     s->failure_delay = number_of(r, "login_failure_delay", 16) * 1000;
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
+    s->worker_timeout = number_of(r, "worker_timeout", 30) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
     s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;

@@ -65,6 +65,7 @@ struct settings {
     uint32_t max_unauthenticated;
     uint64_t failure_delay; /* milliseconds */
     uint64_t auth_timeout;  /* milliseconds */
+    uint64_t worker_timeout; /* milliseconds; 0 is never */
     uint64_t login_timeout; /* milliseconds; the module's key */
     char *metrics;       /* where they are served; NULL: nowhere */
     bool use_syslog;

@@ -23,6 +23,7 @@
 #include "plugin/host/kpopd/certwatch.h"
 #include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/override.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/worker.h"
@@ -128,7 +129,8 @@ setup_read(kpop_plugin_entry_fn entry, const char *path, char *error,
 }
 
 struct setup *
-setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
+setup_load(kpop_plugin_entry_fn entry, const char *path,
+           const struct override *overrides, char *error,
            size_t error_size)
 {
     struct setup *setup = setup_read(entry, path, error, error_size);
@@ -138,6 +140,8 @@ setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
         return NULL;
     rc = load_plugin(entry, &auth_host, path, setup, &setup->logins, error,
                      error_size);
+    if (rc == KPOP_OK)
+        rc = override_apply(setup, overrides, error, error_size);
     if (rc == KPOP_OK)
         rc = prepare_layers(setup, error, error_size);
     if (rc == KPOP_OK)

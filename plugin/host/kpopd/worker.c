@@ -226,11 +226,15 @@ obey(struct worker *worker, const struct control *control, int pass)
     case CONTROL_STOP:
         begin_stop(worker);
         break;
+    case CONTROL_PING:
+        worker_report(worker, CONTROL_PONG, 0);
+        break;
     case CONTROL_READY:
     case CONTROL_LISTENER:
     case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
+    case CONTROL_PONG:
     case CONTROL_LAST:
         break; /* not for us */
     }

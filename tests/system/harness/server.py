@@ -135,7 +135,7 @@ class Kpopd:
                     file.write(f"{key} = {value}\n")
 
     def start(self):
-        self._spawn()
+        self.spawn()
         tap.await_(self._is_ready, lambda: "kpopd is ready\n" + self.log(),
                    20)
         for service, port in re.findall(
@@ -144,7 +144,7 @@ class Kpopd:
             self.ports[service] = int(port)
         return self
 
-    def _spawn(self):
+    def spawn(self):
         words = shlex.split(os.environ.get("KPOP_WRAP", ""))
         words += [os.path.join(net.BUILD, "kpopd"), "-c", self.path]
         with open(self.log_path, "ab") as log:
