@@ -408,6 +408,11 @@ rpm_foreign := $(if $(wildcard /etc/debian_version),--nodeps \
 	--define '_unitdir /usr/lib/systemd/system' \
 	--define '_tmpfilesdir /usr/lib/tmpfiles.d' \
 	--define '_sysusersdir /usr/lib/sysusers.d')
+ifneq ($(rpm_foreign),)
+rpm_foreign += $(if $(has_dovecot),--define 'dovecot_evr $(shell sed -n \
+	's/.*DOVECOT_VERSION "\([0-9.]*\).*/\1/p' \
+	$(DOVECOT_INCLUDE)/config.h)',--without dovecot)
+endif
 rpm: dist
 	rm -rf $(BUILD)/rpm
 	mkdir -p $(BUILD)/rpm
