@@ -108,9 +108,10 @@ programs := $(if $(module_objects),$(BUILD)/kpop.so) \
 # What dovecot-dev says of its Dovecot.
 dovecot = $(shell . $(DOVECOT_CONFIG) && echo "$$$(1)")
 DOVECOT_INCLUDE ?= $(if $(DOVECOT_CONFIG),$(call dovecot,dovecot_pkgincludedir))
-# Its programs know no sanitizer.
-has_dovecot := $(if $(SANITIZE),,$(if $(DOVECOT_CONFIG),$(wildcard \
-	$(DOVECOT_INCLUDE)/login-common.h)))
+# Its programs know no sanitizer; the libraries are in dovecot-core.
+has_dovecot := $(if $(SANITIZE),,$(if $(DOVECOT_CONFIG),$(and $(wildcard \
+	$(DOVECOT_INCLUDE)/login-common.h),$(wildcard \
+	$(call dovecot,dovecot_pkglibdir)/libdovecot-login.so))))
 dovecot_objects := $(call objects,plugin/host/dovecot/*.c)
 programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
 	$(BUILD)/dovecot/libmech_kpop.so)
@@ -244,7 +245,9 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS)
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 
--include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
+# Not all of the folder: tests/long has whole systems in it.
+-include $(shell find $(addprefix $(BUILD)/,kpop sasl plugin tests) \
+	-name '*.d' -type f 2>/dev/null)
 
 # ---------------------------------------------------------------- testing
 
@@ -438,6 +441,11 @@ rpm_foreign := $(if $(wildcard /etc/debian_version),--nodeps \
 	--define '_unitdir /usr/lib/systemd/system' \
 	--define '_tmpfilesdir /usr/lib/tmpfiles.d' \
 	--define '_sysusersdir /usr/lib/sysusers.d')
+ifneq ($(rpm_foreign),)
+rpm_foreign += $(if $(has_dovecot),--define 'dovecot_evr $(shell sed -n \
+	's/.*DOVECOT_VERSION "\([0-9.]*\).*/\1/p' \
+	$(DOVECOT_INCLUDE)/config.h)',--without dovecot)
+endif
 rpm: dist
 	rm -rf $(BUILD)/rpm
 	mkdir -p $(BUILD)/rpm
