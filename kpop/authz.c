@@ -187,8 +187,7 @@ open_answered(struct engine *engine, int64_t result)
         result = STATUS_INVALID;
     if (result != STATUS_OK) {
         drop_close(&engine->drop);
-        engine->expire = UINT32_MAX;
-        engine->login_delay = 0;
+        engine->policy = engine->anybody;
         login_failed(engine, result);
         return;
     }

@@ -38,16 +38,18 @@ add_logins(const struct engine *engine, struct buf *out)
         add_sasl(engine, out);
 }
 
-/* What the maildrop's owner was promised; before login, of nobody. */
+/* What the maildrop's owner was promised; before login, everybody. */
 static void
 add_policy(const struct engine *engine, struct buf *out)
 {
-    if (engine->expire == UINT32_MAX)
+    const struct policy *policy = &engine->policy;
+
+    if (policy->expire == UINT32_MAX)
         buf_append_str(out, "EXPIRE NEVER\r\n");
     else
-        buf_printf(out, "EXPIRE %u\r\n", (unsigned)engine->expire);
-    if (engine->login_delay > 0)
-        buf_printf(out, "LOGIN-DELAY %u\r\n", (unsigned)engine->login_delay);
+        buf_printf(out, "EXPIRE %u\r\n", (unsigned)policy->expire);
+    if (policy->login_delay > 0)
+        buf_printf(out, "LOGIN-DELAY %u\r\n", (unsigned)policy->login_delay);
 }
 
 void

@@ -67,6 +67,17 @@ drop_undelete_all(struct drop *drop)
 }
 
 void
+drop_delete_retrieved(struct drop *drop)
+{
+    uint32_t msg;
+
+    for (msg = 0; msg < drop->count; msg++)
+        if ((drop->marks[msg] & MARK_RETRIEVED) != 0
+            && !drop_is_deleted(drop, msg))
+            drop_delete(drop, msg, 0);
+}
+
+void
 drop_set_retrieved(struct drop *drop, uint32_t msg)
 {
     assert(msg < drop->count);

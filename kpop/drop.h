@@ -35,6 +35,8 @@ bool drop_is_deleted(const struct drop *drop, uint32_t msg);
 /* The message must not be deleted yet; octets is its size. */
 void drop_delete(struct drop *drop, uint32_t msg, uint64_t octets);
 void drop_undelete_all(struct drop *drop);
+/* EXPIRE 0: what was retrieved is deleted, too.  Only right before UPDATE. */
+void drop_delete_retrieved(struct drop *drop);
 void drop_set_retrieved(struct drop *drop, uint32_t msg);
 
 /* Without the deleted ones. */

@@ -28,7 +28,7 @@ engine_new(const struct engine_settings *settings)
     engine->settings = *settings;
     engine->state = IN_NOTHING;
     engine->reason = "";
-    engine->expire = UINT32_MAX;
+    engine_set_policy(engine, UINT32_MAX, 0);
     buf_init(&engine->out, OUTPUT_MAX);
     buf_init_secret(&engine->data, ENGINE_AP_REQ_MAX);
     buf_init_secret(&engine->response, ENGINE_RESPONSE_MAX + 2);
@@ -69,6 +69,14 @@ engine_set_tls(struct engine *engine, bool possible, bool active)
 {
     engine->tls_possible = possible;
     engine->tls_active = active;
+}
+
+void
+engine_set_policy(struct engine *engine, uint32_t expire,
+                  uint32_t login_delay)
+{
+    engine->anybody = (struct policy){ expire, login_delay };
+    engine->policy = engine->anybody;
 }
 
 /* ---- output ---- */

@@ -123,6 +123,9 @@ int engine_set_mechanisms(struct engine *engine, const char *names) MUST_USE;
 bool engine_has_mechanism(const struct engine *engine, const char *name);
 /* The APOP time-stamp "<...>" of the greeting; "" = none. */
 int engine_set_banner(struct engine *engine, const char *banner) MUST_USE;
+/* What CAPA promises to everybody: days or UINT32_MAX, and seconds. */
+void engine_set_policy(struct engine *engine, uint32_t expire,
+                       uint32_t login_delay);
 /* STLS can be done; TLS is on already. */
 void engine_set_tls(struct engine *engine, bool possible, bool active);
 /* The connection stands: a pop3 listener greets now. */

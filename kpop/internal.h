@@ -55,6 +55,12 @@ struct login {
     char user[ENGINE_USER_MAX + 1]; /* whom the exchange named */
 };
 
+/* What is promised about messages and logins (RFC 2449 sections 6.5, 6.7). */
+struct policy {
+    uint32_t expire;      /* days; UINT32_MAX = never */
+    uint32_t login_delay; /* seconds */
+};
+
 /* An answer of several requests.  Buffers exist only while it runs. */
 struct answer {
     void (*add)(struct engine *engine, uint32_t msg, uint64_t octets,
@@ -94,8 +100,8 @@ struct engine {
     struct hello hello;
     struct login login;
     struct drop drop;
-    uint32_t expire;     /* put_policy; UINT32_MAX = never */
-    uint32_t login_delay;
+    struct policy policy;  /* of this maildrop */
+    struct policy anybody; /* before login */
     struct answer answer;
     produce_fn *produce; /* makes the next piece of the answer under way */
 

@@ -74,8 +74,7 @@ engine_put_policy(struct engine *engine, uint32_t expire,
 {
     if (!is_asked(engine, ENGINE_OPEN))
         return STATUS_INVALID;
-    engine->expire = expire;
-    engine->login_delay = login_delay;
+    engine->policy = (struct policy){ expire, login_delay };
     return STATUS_OK;
 }
 

@@ -265,6 +265,8 @@ trans_quit(struct engine *engine, const struct cmd_args *args)
 
     (void)args;
     engine_update(engine);
+    if (engine->policy.expire == 0)
+        drop_delete_retrieved(&engine->drop);
     request = engine_ask(engine, ENGINE_COMMIT, commit_answered);
     request->marks = engine->drop.marks;
     request->count = engine->drop.count;

@@ -68,7 +68,10 @@ session_put(void *arg, const struct op_fact *fact)
     case FACT_BOX:
         return engine_put_box(engine, fact->number, fact->octets);
     case FACT_POLICY:
-        return engine_put_policy(engine, fact->number, fact->login_delay);
+        if (session->op.kind == OP_OPEN)
+            return engine_put_policy(engine, fact->number, fact->login_delay);
+        engine_set_policy(engine, fact->number, fact->login_delay);
+        return KPOP_OK;
     case FACT_MSG:
         return engine_put_msg(engine, fact->octets, fact->text);
     case FACT_ENVELOPE:

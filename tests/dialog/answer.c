@@ -166,7 +166,8 @@ host_answer_open(struct question *q)
     result = host->api->put_box(q->op, box, box->count, total_of(host, box));
     if (result != KPOP_OK)
         return result;
-    if (host->expire != KPOP_EXPIRE_NEVER || host->login_delay > 0)
+    if (!host->announces
+        && (host->expire != KPOP_EXPIRE_NEVER || host->login_delay > 0))
         return host->api->put_policy(q->op, host->expire, host->login_delay);
     return KPOP_OK;
 }

@@ -164,6 +164,19 @@ on_mechanisms(void *conn, struct kpop_op *op, const struct kpop_facts *facts)
 }
 
 static int32_t
+on_policy(void *conn, struct kpop_op *op, const struct kpop_facts *facts)
+{
+    struct conn *c = conn;
+
+    if (facts->size < sizeof(*facts) || c->host->inside == 0)
+        host_fail(c->host, "policy: bad call");
+    if (!c->host->announces)
+        return c->host->api->put_policy(op, KPOP_EXPIRE_NEVER, 0);
+    return c->host->api->put_policy(op, c->host->expire,
+                                    c->host->login_delay);
+}
+
+static int32_t
 on_start(void *conn, struct kpop_op *op, const struct kpop_facts *facts,
          const char *mechanism, const void *data, size_t size)
 {
@@ -326,4 +339,5 @@ host_table(struct kpop_host *table, bool exchange)
     table->commit = on_commit;
     table->close = on_close;
     table->cancel = on_cancel;
+    table->policy = on_policy;
 }

@@ -130,6 +130,7 @@ struct host {
     uint64_t total;
     uint32_t expire;
     uint32_t login_delay;
+    bool announces;      /* the policy is said before login as well */
 
     struct box *boxes;
     struct conn *locked_by;

@@ -258,6 +258,8 @@ host_directive(struct host *host, const char *line)
         return host->held = true;
     if (strcmp(line, "release") == 0)
         return !(host->held = false);
+    if (strcmp(line, "announces") == 0)
+        return host->announces = true;
     if (strncmp(line, "policy ", 7) == 0) {
         host->expire = (uint32_t)strtoul(line + 7, &end, 10);
         host->login_delay = (uint32_t)strtoul(end, NULL, 10);

@@ -49,6 +49,11 @@ const struct kpop_key kpopd_keys[] = {
         "try again and the process that hangs is replaced."),
     KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
         "A directory of kpopd's own that survives a restart."),
+    KEY(KPOP_KEY_SECONDS, 0, 604800, "login_delay", "0", "",
+        "How long a user must wait between two logins; 0 is not at all."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "expire", "never", "",
+        "Days until a message is removed that was retrieved; 0 is at once, "
+        "with QUIT, and never is never."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
         "The user of the workers, who owns the mail; needed when kpopd is "
         "started as root."),
@@ -174,6 +179,24 @@ read_store(const struct reading *r)
     return r->settings->store != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
+/* Days of EXPIRE (RFC 2449 section 6.7). */
+static int32_t
+read_expire(const struct reading *r)
+{
+    const char *value = reading_text(r, "expire");
+    size_t len = strlen(value);
+
+    r->settings->expire = KPOP_EXPIRE_NEVER;
+    if (strcmp(value, "never") == 0)
+        return KPOP_OK;
+    if (len > 5 || strspn(value, "0123456789") != len)
+        return reading_blame(r, "expire",
+                             "a number of days (0 to 99999) is needed, or "
+                             "never");
+    r->settings->expire = (uint32_t)strtoul(value, NULL, 10);
+    return KPOP_OK;
+}
+
 static int32_t
 read_account(const struct reading *r, const char *key, struct account *out)
 {
@@ -282,6 +305,7 @@ read_numbers(const struct reading *r)
     s->failure_delay = number_of(r, "login_failure_delay", 16) * 1000;
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
+    s->login_delay = (uint32_t)number_of(r, "login_delay", 0);
     s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)
@@ -341,6 +365,8 @@ kpopd_settings_read(const struct kpop_api *api,
         rc = read_accounts(&r);
     if (rc == KPOP_OK)
         rc = read_networks(&r);
+    if (rc == KPOP_OK)
+        rc = read_expire(&r);
     if (rc == KPOP_OK)
         rc = read_module_keys(&r);
     if (rc != KPOP_OK)

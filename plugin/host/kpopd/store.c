@@ -1,6 +1,6 @@
 /*
- * store.c - the box of a session is a struct maildir.  What is in memory is
- * answered at once; the rest becomes a job for the pool, one a session at a
+ * store.c - the box of a session is a maildir and its user.  What is in memory
+ * is answered at once; the rest becomes a job for the pool, one a session at a
  * time.  Runs with the rights of run_as.
  *
  * SPDX-License-Identifier: MIT
@@ -15,15 +15,21 @@
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/maildir.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/pool.h"
 #include "plugin/host/kpopd/worker.h"
+
+struct box {
+    struct maildir *maildir;
+    char user[KPOP_USER_MAX + 1];
+};
 
 /* One store call on its way; pointers are lent by the module until done. */
 struct store_job {
     struct pool_job job; /* first */
     struct conn *conn;
     struct kpop_op *op;
-    struct maildir *maildir;
+    struct box *box;
     int32_t result;
     uint32_t first;      /* list; fetch: the message */
     uint32_t count;      /* list, commit; fetch: the size */
@@ -34,7 +40,7 @@ struct store_job {
 };
 
 static struct store_job *
-new_job(struct conn *conn, struct kpop_op *op, struct maildir *maildir,
+new_job(struct conn *conn, struct kpop_op *op, struct box *box,
         const char *path)
 {
     struct store_job *job = calloc(1, sizeof(*job) + strlen(path) + 1);
@@ -43,7 +49,7 @@ new_job(struct conn *conn, struct kpop_op *op, struct maildir *maildir,
         return NULL;
     job->conn = conn;
     job->op = op;
-    job->maildir = maildir;
+    job->box = box;
     memcpy(job->path, path, strlen(path) + 1);
     return job;
 }
@@ -77,13 +83,46 @@ finish(struct pool_job *pool_job)
 /* ---- open ---- */
 
 static void
+free_box(struct box *box)
+{
+    if (box == NULL)
+        return;
+    maildir_close(box->maildir);
+    free(box);
+}
+
+/* The policies come while the maildrop is locked: one login a user at a time.
+ * A login that fails behind policy_login() has been one. */
+static int32_t
+keep_policies(const struct store_job *job)
+{
+    const struct settings *s = &job->conn->worker->setup->settings;
+    maildir_count_fn *count_fn = job->conn->worker->api->wire_octets;
+    struct box *box = job->box;
+    struct timespec now;
+    int32_t rc;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    rc = policy_login(s, box->user, &now);
+    if (rc != KPOP_OK
+        || !policy_expire(s, box->user, box->maildir, &now))
+        return rc;
+    maildir_close(box->maildir);
+    box->maildir = NULL;
+    return maildir_open(job->path, count_fn, &box->maildir);
+}
+
+static void
 run_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
+    struct box *box = job->box;
 
     job->result =
         maildir_open(job->path, job->conn->worker->api->wire_octets,
-                     &job->maildir);
+                     &box->maildir);
+    if (job->result == KPOP_OK)
+        job->result = keep_policies(job);
 }
 
 static void
@@ -91,15 +130,26 @@ done_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
     const struct kpop_api *api = job->conn->worker->api;
+    struct box *box = job->box;
 
-    if (job->result == KPOP_OK) {
-        job->result = api->put_box(job->op, job->maildir,
-                                   maildir_count(job->maildir),
+    /* Once it was put, the module closes it, also after an error. */
+    if (job->result == KPOP_OK)
+        job->result = api->put_box(job->op, box,
+                                   maildir_count(box->maildir),
                                    KPOP_UNKNOWN);
-        if (job->result != KPOP_OK)
-            maildir_close(job->maildir);
-    }
+    else
+        free_box(box);
     finish(pool_job);
+}
+
+static struct box *
+new_box(const char *user)
+{
+    struct box *box = calloc(1, sizeof(*box));
+
+    if (box != NULL)
+        memcpy(box->user, user, strlen(user) + 1);
+    return box;
 }
 
 int32_t
@@ -110,6 +160,7 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
     char path[PATH_MAX];
     char quoted[KPOP_USER_MAX * 4 + 8];
     struct store_job *job;
+    struct box *box;
     int32_t rc = maildir_path(pattern, what->user, path, sizeof(path));
 
     if (rc != KPOP_OK) {
@@ -120,8 +171,12 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
                   log_quote(what->user, quoted, sizeof(quoted)));
         return rc;
     }
-    job = new_job(conn, op, NULL, path);
-    return job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
+    box = new_box(what->user);
+    job = box != NULL ? new_job(conn, op, box, path) : NULL;
+    rc = job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
+    if (rc != KPOP_PENDING)
+        free_box(box);
+    return rc;
 }
 
 /* ---- list ---- */
@@ -154,7 +209,7 @@ run_list(struct pool_job *pool_job)
     uint32_t i;
 
     for (i = 0; i < job->count && job->result == KPOP_OK; i++)
-        job->result = maildir_size(job->maildir, job->first + i, &octets);
+        job->result = maildir_size(job->box->maildir, job->first + i, &octets);
 }
 
 static void
@@ -163,17 +218,18 @@ done_list(struct pool_job *pool_job)
     struct store_job *job = (struct store_job *)pool_job;
 
     if (job->result == KPOP_OK)
-        job->result = put_range(job->conn, job->op, job->maildir, job->first,
-                                job->count);
+        job->result = put_range(job->conn, job->op, job->box->maildir,
+                                job->first, job->count);
     finish(pool_job);
 }
 
 int32_t
-store_list(void *arg, struct kpop_op *op, void *box, uint32_t first,
+store_list(void *arg, struct kpop_op *op, void *box_arg, uint32_t first,
            uint32_t count)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
+    struct box *box = box_arg;
+    struct maildir *maildir = box->maildir;
     struct store_job *job;
     uint32_t i;
 
@@ -184,7 +240,7 @@ store_list(void *arg, struct kpop_op *op, void *box, uint32_t first,
         continue;
     if (i == count)
         return put_range(conn, op, maildir, first, count);
-    job = new_job(conn, op, maildir, "");
+    job = new_job(conn, op, box, "");
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = first;
@@ -199,16 +255,17 @@ run_fetch(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
 
-    job->result = maildir_read(job->maildir, job->first, job->offset,
+    job->result = maildir_read(job->box->maildir, job->first, job->offset,
                                job->buffer, job->count);
 }
 
 int32_t
-store_fetch(void *arg, struct kpop_op *op, void *box, uint32_t msg,
+store_fetch(void *arg, struct kpop_op *op, void *box_arg, uint32_t msg,
             uint64_t offset, void *buffer, uint32_t size, uint32_t flags)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
+    struct box *box = box_arg;
+    struct maildir *maildir = box->maildir;
     struct store_job *job;
     int32_t rc;
 
@@ -218,7 +275,7 @@ store_fetch(void *arg, struct kpop_op *op, void *box, uint32_t msg,
     rc = maildir_read_now(maildir, msg, offset, buffer, size);
     if (rc != KPOP_PENDING)
         return rc;
-    job = new_job(conn, op, maildir, "");
+    job = new_job(conn, op, box, "");
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = msg;
@@ -234,8 +291,13 @@ static void
 run_commit(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
+    const struct settings *s = &job->conn->worker->setup->settings;
+    const struct box *box = job->box;
+    struct timespec now;
 
-    job->result = maildir_commit(job->maildir, job->marks, job->count);
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    policy_note(s, box->user, box->maildir, job->marks, &now);
+    job->result = maildir_commit(box->maildir, job->marks, job->count);
 }
 
 int32_t
@@ -243,15 +305,18 @@ store_commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
              uint32_t count)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
+    const struct settings *s = &conn->worker->setup->settings;
+    uint8_t wanted = KPOP_MARK_DELETE;
     struct store_job *job;
     uint32_t i;
 
-    for (i = 0; i < count && (marks[i] & KPOP_MARK_DELETE) == 0; i++)
+    if (policy_expires(s))
+        wanted |= KPOP_MARK_RETRIEVED;
+    for (i = 0; i < count && (marks[i] & wanted) == 0; i++)
         continue;
     if (i == count)
         return KPOP_OK;
-    job = new_job(conn, op, maildir, "");
+    job = new_job(conn, op, box, "");
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->marks = marks;
@@ -263,5 +328,5 @@ void
 store_close(void *conn, void *box)
 {
     (void)conn;
-    maildir_close(box);
+    free_box(box);
 }

@@ -19,6 +19,7 @@
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
 
@@ -55,6 +56,7 @@ const struct kpop_host worker_host = {
     .commit = store_commit,
     .close = store_close,
     .cancel = authclient_cancel,
+    .policy = policy_tell,
 };
 
 int
