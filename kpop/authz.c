@@ -285,7 +285,7 @@ static void
 plain_pass(struct engine *engine, const struct cmd_args *args)
 {
     struct buf *data = &engine->data;
-    const char *name = engine->login.name;
+    const char *name = sdps_account(engine, engine->login.name);
 
     if (args->len == 0) {
         engine_reply(engine, "-ERR PASS wants a password");
@@ -303,6 +303,7 @@ static void
 kpop_pass(struct engine *engine)
 {
     struct login *login = &engine->login;
+    const char *account = sdps_account(engine, login->name);
     struct engine_request *request;
 
     /* The AP-REQ is spent on the first name that was asked for. */
@@ -317,8 +318,8 @@ kpop_pass(struct engine *engine)
         return;
     }
     request = engine_ask(engine, ENGINE_STEP, authz_answered);
-    request->data = (const uint8_t *)login->name;
-    request->len = strlen(login->name);
+    request->data = (const uint8_t *)account;
+    request->len = strlen(account);
 }
 
 void

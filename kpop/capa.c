@@ -65,6 +65,8 @@ capa_run(struct engine *engine, const struct cmd_args *args)
                         "AUTH-RESP-CODE\r\n"
                         "PIPELINING\r\n");
     add_policy(engine, out);
+    if ((engine->settings.options & OPTION_SDPS) != 0)
+        buf_append_str(out, "X-SDPS\r\n");
     if (engine->state == IN_AUTH)
         add_logins(engine, out);
     if (engine->state == IN_TRANS)

@@ -23,26 +23,28 @@ struct command {
     char name[5];
     unsigned states;
     enum arg arg;
+    unsigned option; /* 0, or the one that it belongs to */
     void (*run)(struct engine *engine, const struct cmd_args *args);
 };
 
 static const struct command commands[] = {
-    { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, capa_run },
-    { "USER", IN_AUTH, ARG_NAME, authz_user },
-    { "PASS", IN_AUTH, ARG_PASSWORD, authz_pass },
-    { "APOP", IN_AUTH, ARG_NAME, authz_apop },
-    { "AUTH", IN_AUTH, ARG_ANY, auth_run },
-    { "STLS", IN_AUTH, ARG_NONE, authz_stls },
-    { "QUIT", IN_AUTH, ARG_NONE, authz_quit },
-    { "STAT", IN_TRANS, ARG_NONE, trans_stat },
-    { "LIST", IN_TRANS, ARG_OPT_MSG, trans_list },
-    { "UIDL", IN_TRANS, ARG_OPT_MSG, trans_uidl },
-    { "RETR", IN_TRANS, ARG_MSG, retr_retr },
-    { "TOP", IN_TRANS, ARG_MSG_LINES, retr_top },
-    { "DELE", IN_TRANS, ARG_MSG, trans_dele },
-    { "NOOP", IN_TRANS, ARG_NONE, trans_noop },
-    { "RSET", IN_TRANS, ARG_NONE, trans_rset },
-    { "QUIT", IN_TRANS, ARG_NONE, trans_quit },
+    { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, 0, capa_run },
+    { "USER", IN_AUTH, ARG_NAME, 0, authz_user },
+    { "PASS", IN_AUTH, ARG_PASSWORD, 0, authz_pass },
+    { "APOP", IN_AUTH, ARG_NAME, 0, authz_apop },
+    { "AUTH", IN_AUTH, ARG_ANY, 0, auth_run },
+    { "STLS", IN_AUTH, ARG_NONE, 0, authz_stls },
+    { "QUIT", IN_AUTH, ARG_NONE, 0, authz_quit },
+    { "STAT", IN_TRANS, ARG_NONE, 0, trans_stat },
+    { "LIST", IN_TRANS, ARG_OPT_MSG, 0, trans_list },
+    { "UIDL", IN_TRANS, ARG_OPT_MSG, 0, trans_uidl },
+    { "RETR", IN_TRANS, ARG_MSG, 0, retr_retr },
+    { "TOP", IN_TRANS, ARG_MSG_LINES, 0, retr_top },
+    { "DELE", IN_TRANS, ARG_MSG, 0, trans_dele },
+    { "NOOP", IN_TRANS, ARG_NONE, 0, trans_noop },
+    { "RSET", IN_TRANS, ARG_NONE, 0, trans_rset },
+    { "*ENV", IN_TRANS, ARG_MSG, OPTION_SDPS, sdps_env },
+    { "QUIT", IN_TRANS, ARG_NONE, 0, trans_quit },
 };
 
 static char
@@ -64,18 +66,25 @@ is_named(const struct command *command, const uint8_t *name, size_t len)
     return true;
 }
 
+static bool
+is_off(const struct engine *engine, const struct command *command)
+{
+    return (command->option & ~engine->settings.options) != 0;
+}
+
 /* The row for this state, or some row of that name; NULL: no such name. */
 static const struct command *
-find(enum state state, const uint8_t *name, size_t len)
+find(const struct engine *engine, const uint8_t *name, size_t len)
 {
     const struct command *found = NULL;
     size_t i;
 
     for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (!is_named(&commands[i], name, len))
+        if (!is_named(&commands[i], name, len)
+            || is_off(engine, &commands[i]))
             continue;
         found = &commands[i];
-        if ((found->states & state) != 0)
+        if ((found->states & engine->state) != 0)
             break;
     }
     return found;
@@ -197,7 +206,7 @@ cmd_run(struct engine *engine, const uint8_t *line, size_t len)
 {
     const uint8_t *blank = len > 0 ? memchr(line, ' ', len) : NULL;
     size_t name_len = blank != NULL ? (size_t)(blank - line) : len;
-    const struct command *command = find(engine->state, line, name_len);
+    const struct command *command = find(engine, line, name_len);
     struct cmd_args args = { .text = line + len };
 
     if (blank != NULL) {

@@ -49,6 +49,9 @@ enum {
 
 #define ENGINE_OCTETS_UNKNOWN UINT64_MAX
 
+/* What is not spoken unless a site wants it; a set. */
+enum { OPTION_SDPS = 1 };
+
 /* Lent to the engine for its whole life. */
 struct engine_settings {
     bool kpop;                   /* the Kerberos handshake comes first */
@@ -57,6 +60,7 @@ struct engine_settings {
     const char *kpop_versions;   /* accepted application strings, by blanks */
     bool plaintext_needs_tls;    /* why USER is off, for the error text */
     bool tls_required;           /* no login of any kind before TLS */
+    unsigned options;            /* OPTION_* */
 };
 
 /* What the engine wants done.  One at a time. */

@@ -191,6 +191,14 @@ void authz_refuse_plaintext(struct engine *engine);
 void auth_run(struct engine *engine, const struct cmd_args *args);
 size_t auth_feed(struct engine *engine, const uint8_t *data, size_t len);
 
+/* ---- sdps.c ---- */
+
+/* Whose password it is that comes for this name; a part of it. */
+const char *sdps_account(const struct engine *engine, const char *name);
+void sdps_env(struct engine *engine, const struct cmd_args *args);
+int sdps_put(struct engine *engine, const char *sender,
+             const char *recipient);
+
 /* ---- capa.c ---- */
 
 void capa_run(struct engine *engine, const struct cmd_args *args);

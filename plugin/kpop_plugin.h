@@ -329,7 +329,13 @@ struct kpop_host {
                      uint64_t offset, void *buffer, uint32_t size,
                      uint32_t flags);
 
-    /* Optional: without it SDPS is off.  KPOP_OK after put_envelope(). */
+    /*
+     * Optional: without it SDPS is off.  KPOP_OK after put_envelope(); "" is
+     * the null sender, or a recipient that is not known.  With the key `sdps`
+     * a name user@hostname or user+hostname logs in as hostname; open() gets
+     * it as `requested` and shows only what was sent to that user, each
+     * message with a Return-Path field on top.
+     */
     int32_t (*envelope)(void *conn, struct kpop_op *op, void *box,
                         uint32_t msg);
 

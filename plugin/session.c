@@ -302,6 +302,9 @@ session_fill(struct kpop_session *session)
         !secret && strcmp(config->plaintext, "tls") == 0;
     settings->tls_required = strcmp(config->tls, "required") == 0
                              && (config->kpop_stls || !settings->kpop);
+    /* A host that knows no envelopes has no SDPS. */
+    if (config->sdps && session->plugin->host.envelope != NULL)
+        settings->options |= OPTION_SDPS;
     session->engine = engine_new(settings);
     if (session->engine == NULL)
         return STATUS_NO_MEMORY;

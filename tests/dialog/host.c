@@ -13,7 +13,7 @@
 
 static const char *const names[ASK_KINDS] = {
     "mechanisms", "start", "step", "authorize", "verify", "open", "list",
-    "fetch", "commit",
+    "fetch", "commit", "envelope",
 };
 
 void
@@ -283,6 +283,15 @@ on_commit(void *conn, struct kpop_op *op, void *box, const uint8_t *marks,
     return ask(&q);
 }
 
+static int32_t
+on_envelope(void *conn, struct kpop_op *op, void *box, uint32_t msg)
+{
+    struct question q = { .kind = ASK_ENVELOPE, .conn = conn, .op = op,
+                          .box = box, .first = msg };
+
+    return ask(&q);
+}
+
 static void
 on_close(void *conn, void *box_ptr)
 {
@@ -340,4 +349,5 @@ host_table(struct kpop_host *table, bool exchange)
     table->close = on_close;
     table->cancel = on_cancel;
     table->policy = on_policy;
+    table->envelope = on_envelope;
 }

@@ -54,6 +54,10 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_TEXT, 0, 0, "expire", "never", "",
         "Days until a message is removed that was retrieved; 0 is at once, "
         "with QUIT, and never is never."),
+    KEY(KPOP_KEY_LIST, 0, 0, "sdps_headers",
+        "Delivered-To X-Original-To Envelope-To", "",
+        "Header fields in which the delivery notes the envelope's recipient; "
+        "the uppermost one counts."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
         "The user of the workers, who owns the mail; needed when kpopd is "
         "started as root."),
@@ -341,7 +345,10 @@ read_module_keys(const struct reading *r)
     s->state_dir = strdup(reading_text(r, "state_dir"));
     s->replay_cache = strdup(reading_text(r, "replay_cache"));
     s->hostname = strdup(reading_text(r, "hostname"));
+    s->sdps = strcmp(reading_text(r, "sdps"), "yes") == 0;
+    s->sdps_headers = strdup(reading_text(r, "sdps_headers"));
     if (s->state_dir == NULL || s->replay_cache == NULL
+        || s->sdps_headers == NULL
         || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
@@ -385,6 +392,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->state_dir);
     free(settings->replay_cache);
     free(settings->worker_replay_cache);
+    free(settings->sdps_headers);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

@@ -1,6 +1,6 @@
 /*
- * store.c - the box of a session is a maildir and its user.  What is in memory
- * is answered at once; the rest becomes a job for the pool, one a session at a
+ * store.c - the box of a session is a struct box.  What is in memory is
+ * answered at once; the rest becomes a job for the pool, one a session at a
  * time.  Runs with the rights of run_as.
  *
  * SPDX-License-Identifier: MIT
@@ -10,19 +10,13 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "plugin/host/kpopd/box.h"
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
-#include "plugin/host/kpopd/maildir.h"
-#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/pool.h"
+#include "plugin/host/kpopd/sdps.h"
 #include "plugin/host/kpopd/worker.h"
-
-struct box {
-    struct maildir *maildir;
-    char user[KPOP_USER_MAX + 1];
-};
 
 /* One store call on its way; pointers are lent by the module until done. */
 struct store_job {
@@ -36,21 +30,18 @@ struct store_job {
     uint64_t offset;
     void *buffer;
     const uint8_t *marks;
-    char path[];         /* open */
 };
 
 static struct store_job *
-new_job(struct conn *conn, struct kpop_op *op, struct box *box,
-        const char *path)
+new_job(struct conn *conn, struct kpop_op *op, struct box *box)
 {
-    struct store_job *job = calloc(1, sizeof(*job) + strlen(path) + 1);
+    struct store_job *job = calloc(1, sizeof(*job));
 
     if (job == NULL)
         return NULL;
     job->conn = conn;
     job->op = op;
     job->box = box;
-    memcpy(job->path, path, strlen(path) + 1);
     return job;
 }
 
@@ -83,46 +74,11 @@ finish(struct pool_job *pool_job)
 /* ---- open ---- */
 
 static void
-free_box(struct box *box)
-{
-    if (box == NULL)
-        return;
-    maildir_close(box->maildir);
-    free(box);
-}
-
-/* The policies come while the maildrop is locked: one login a user at a time.
- * A login that fails behind policy_login() has been one. */
-static int32_t
-keep_policies(const struct store_job *job)
-{
-    const struct settings *s = &job->conn->worker->setup->settings;
-    maildir_count_fn *count_fn = job->conn->worker->api->wire_octets;
-    struct box *box = job->box;
-    struct timespec now;
-    int32_t rc;
-
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    rc = policy_login(s, box->user, &now);
-    if (rc != KPOP_OK
-        || !policy_expire(s, box->user, box->maildir, &now))
-        return rc;
-    maildir_close(box->maildir);
-    box->maildir = NULL;
-    return maildir_open(job->path, count_fn, &box->maildir);
-}
-
-static void
 run_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
-    struct box *box = job->box;
 
-    job->result =
-        maildir_open(job->path, job->conn->worker->api->wire_octets,
-                     &box->maildir);
-    if (job->result == KPOP_OK)
-        job->result = keep_policies(job);
+    job->result = box_open(job->box, job->conn->worker->api->wire_octets);
 }
 
 static void
@@ -134,34 +90,23 @@ done_open(struct pool_job *pool_job)
 
     /* Once it was put, the module closes it, also after an error. */
     if (job->result == KPOP_OK)
-        job->result = api->put_box(job->op, box,
-                                   maildir_count(box->maildir),
+        job->result = api->put_box(job->op, box, box_count(box),
                                    KPOP_UNKNOWN);
     else
-        free_box(box);
+        box_free(box);
     finish(pool_job);
-}
-
-static struct box *
-new_box(const char *user)
-{
-    struct box *box = calloc(1, sizeof(*box));
-
-    if (box != NULL)
-        memcpy(box->user, user, strlen(user) + 1);
-    return box;
 }
 
 int32_t
 store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
 {
     struct conn *conn = arg;
-    const char *pattern = conn->worker->setup->settings.store;
+    const struct settings *s = &conn->worker->setup->settings;
     char path[PATH_MAX];
     char quoted[KPOP_USER_MAX * 4 + 8];
     struct store_job *job;
     struct box *box;
-    int32_t rc = maildir_path(pattern, what->user, path, sizeof(path));
+    int32_t rc = maildir_path(s->store, what->user, path, sizeof(path));
 
     if (rc != KPOP_OK) {
         log_event(KPOP_LOG_ERROR, "store.fail",
@@ -171,19 +116,19 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
                   log_quote(what->user, quoted, sizeof(quoted)));
         return rc;
     }
-    box = new_box(what->user);
-    job = box != NULL ? new_job(conn, op, box, path) : NULL;
+    box = box_new(s, path, what->user, what->requested);
+    job = box != NULL ? new_job(conn, op, box) : NULL;
     rc = job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
     if (rc != KPOP_PENDING)
-        free_box(box);
+        box_free(box);
     return rc;
 }
 
 /* ---- list ---- */
 
 static int32_t
-put_range(const struct conn *conn, struct kpop_op *op,
-          struct maildir *maildir, uint32_t first, uint32_t count)
+put_range(const struct conn *conn, struct kpop_op *op, struct box *box,
+          uint32_t first, uint32_t count)
 {
     const struct kpop_api *api = conn->worker->api;
     char uidl[KPOP_UIDL_MAX + 1];
@@ -192,10 +137,10 @@ put_range(const struct conn *conn, struct kpop_op *op,
     uint32_t i;
 
     for (i = 0; i < count && rc == KPOP_OK; i++) {
-        rc = maildir_size(maildir, first + i, &octets);
+        rc = box_size(box, first + i, &octets);
         if (rc != KPOP_OK)
             return rc;
-        maildir_uidl(maildir, first + i, uidl);
+        box_uidl(box, first + i, uidl);
         rc = api->put_msg(op, octets, uidl);
     }
     return rc;
@@ -209,7 +154,7 @@ run_list(struct pool_job *pool_job)
     uint32_t i;
 
     for (i = 0; i < job->count && job->result == KPOP_OK; i++)
-        job->result = maildir_size(job->box->maildir, job->first + i, &octets);
+        job->result = box_size(job->box, job->first + i, &octets);
 }
 
 static void
@@ -218,8 +163,8 @@ done_list(struct pool_job *pool_job)
     struct store_job *job = (struct store_job *)pool_job;
 
     if (job->result == KPOP_OK)
-        job->result = put_range(job->conn, job->op, job->box->maildir,
-                                job->first, job->count);
+        job->result = put_range(job->conn, job->op, job->box, job->first,
+                                job->count);
     finish(pool_job);
 }
 
@@ -229,18 +174,16 @@ store_list(void *arg, struct kpop_op *op, void *box_arg, uint32_t first,
 {
     struct conn *conn = arg;
     struct box *box = box_arg;
-    struct maildir *maildir = box->maildir;
     struct store_job *job;
     uint32_t i;
 
-    if (first > maildir_count(maildir)
-        || count > maildir_count(maildir) - first)
+    if (first > box_count(box) || count > box_count(box) - first)
         return KPOP_INVALID;
-    for (i = 0; i < count && maildir_size_is_known(maildir, first + i); i++)
+    for (i = 0; i < count && box_size_is_known(box, first + i); i++)
         continue;
     if (i == count)
-        return put_range(conn, op, maildir, first, count);
-    job = new_job(conn, op, box, "");
+        return put_range(conn, op, box, first, count);
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = first;
@@ -255,8 +198,8 @@ run_fetch(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
 
-    job->result = maildir_read(job->box->maildir, job->first, job->offset,
-                               job->buffer, job->count);
+    job->result = box_read(job->box, job->first, job->offset, job->buffer,
+                           job->count);
 }
 
 int32_t
@@ -265,17 +208,16 @@ store_fetch(void *arg, struct kpop_op *op, void *box_arg, uint32_t msg,
 {
     struct conn *conn = arg;
     struct box *box = box_arg;
-    struct maildir *maildir = box->maildir;
     struct store_job *job;
     int32_t rc;
 
     (void)flags; /* flags of messages are never set anyway */
-    if (msg >= maildir_count(maildir))
+    if (msg >= box_count(box))
         return KPOP_INVALID;
-    rc = maildir_read_now(maildir, msg, offset, buffer, size);
+    rc = box_read_now(box, msg, offset, buffer, size);
     if (rc != KPOP_PENDING)
         return rc;
-    job = new_job(conn, op, box, "");
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = msg;
@@ -285,19 +227,30 @@ store_fetch(void *arg, struct kpop_op *op, void *box_arg, uint32_t msg,
     return submit(job, run_fetch, finish);
 }
 
+/* ---- envelope ---- */
+
+/* All of them were read by open. */
+int32_t
+store_envelope(void *arg, struct kpop_op *op, void *box, uint32_t msg)
+{
+    const struct conn *conn = arg;
+    const struct envelope *envelope =
+        msg < box_count(box) ? box_envelope(box, msg) : NULL;
+
+    if (envelope == NULL)
+        return KPOP_PERM;
+    return conn->worker->api->put_envelope(op, envelope->sender,
+                                           envelope->recipient);
+}
+
 /* ---- commit and close ---- */
 
 static void
 run_commit(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
-    const struct settings *s = &job->conn->worker->setup->settings;
-    const struct box *box = job->box;
-    struct timespec now;
 
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    policy_note(s, box->user, box->maildir, job->marks, &now);
-    job->result = maildir_commit(box->maildir, job->marks, job->count);
+    job->result = box_commit(job->box, job->marks, job->count);
 }
 
 int32_t
@@ -305,18 +258,11 @@ store_commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
              uint32_t count)
 {
     struct conn *conn = arg;
-    const struct settings *s = &conn->worker->setup->settings;
-    uint8_t wanted = KPOP_MARK_DELETE;
     struct store_job *job;
-    uint32_t i;
 
-    if (policy_expires(s))
-        wanted |= KPOP_MARK_RETRIEVED;
-    for (i = 0; i < count && (marks[i] & wanted) == 0; i++)
-        continue;
-    if (i == count)
+    if (!box_must_commit(box, marks, count))
         return KPOP_OK;
-    job = new_job(conn, op, box, "");
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->marks = marks;
@@ -328,5 +274,5 @@ void
 store_close(void *conn, void *box)
 {
     (void)conn;
-    free_box(box);
+    box_free(box);
 }

@@ -53,6 +53,7 @@ const struct kpop_host worker_host = {
     .open = store_open,
     .list = store_list,
     .fetch = store_fetch,
+    .envelope = store_envelope,
     .commit = store_commit,
     .close = store_close,
     .cancel = authclient_cancel,
