@@ -71,12 +71,21 @@ authz_stls(struct engine *engine, const struct cmd_args *args)
                              "without it by sslproto \"\"");
     } else {
         forget(&engine->login);
+        engine->utf8 = false;
         engine_reply(engine, "+OK begin TLS");
         (void)engine_ask(engine, ENGINE_TLS, tls_answered);
     }
 }
 
-/* ---- USER and the rest ---- */
+/* ---- UTF8 (RFC 6856 section 2), USER and the rest ---- */
+
+void
+authz_utf8(struct engine *engine, const struct cmd_args *args)
+{
+    (void)args;
+    engine->utf8 = true;
+    engine_reply(engine, "+OK messages come as they are, in UTF-8");
+}
 
 void
 authz_user(struct engine *engine, const struct cmd_args *args)

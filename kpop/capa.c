@@ -63,7 +63,8 @@ capa_run(struct engine *engine, const struct cmd_args *args)
                         "UIDL\r\n"
                         "RESP-CODES\r\n"
                         "AUTH-RESP-CODE\r\n"
-                        "PIPELINING\r\n");
+                        "PIPELINING\r\n"
+                        "UTF8\r\n");
     add_policy(engine, out);
     if ((engine->settings.options & OPTION_SDPS) != 0)
         buf_append_str(out, "X-SDPS\r\n");

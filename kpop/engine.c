@@ -34,6 +34,7 @@ engine_new(const struct engine_settings *settings)
     buf_init_secret(&engine->response, ENGINE_RESPONSE_MAX + 2);
     buf_init_secret(&engine->challenge, ENGINE_CHALLENGE_MAX);
     buf_init(&engine->answer.listing, (size_t)ENGINE_LIST_RANGE * 128);
+    buf_init(&engine->answer.header, HEADER_GROWTH * ENGINE_HEADER_MAX);
     line_init(&engine->line);
     return engine;
 }
@@ -46,6 +47,7 @@ release(struct engine *engine)
     buf_reset(&engine->response);
     buf_reset(&engine->challenge);
     buf_reset(&engine->answer.listing);
+    buf_reset(&engine->answer.header);
     free(engine->answer.window);
     engine->answer.window = NULL;
 }

@@ -43,6 +43,7 @@ enum {
     ENGINE_FETCH_SIZE = 16 * 1024,   /* one read of a message */
     ENGINE_OUTPUT_HIGH = 16 * 1024,  /* produce nothing above this */
     ENGINE_FAILURES_MAX = 3,         /* failed logins a connection */
+    ENGINE_HEADER_MAX = 64 * 1024,   /* of a message, to be down-converted */
     ENGINE_USER_MAX = 255,
     ENGINE_UIDL_MAX = 70
 };
@@ -51,6 +52,13 @@ enum {
 
 /* What is not spoken unless a site wants it; a set. */
 enum { OPTION_SDPS = 1 };
+
+/* A message whose header needs UTF-8, for a client that has not said UTF8. */
+enum engine_utf8 {
+    ENGINE_UTF8_REFUSE,    /* -ERR [UTF8] */
+    ENGINE_UTF8_DOWNGRADE, /* RFC 6858 */
+    ENGINE_UTF8_PASS       /* as it is, against RFC 6856 */
+};
 
 /* Lent to the engine for its whole life. */
 struct engine_settings {
@@ -61,6 +69,7 @@ struct engine_settings {
     bool plaintext_needs_tls;    /* why USER is off, for the error text */
     bool tls_required;           /* no login of any kind before TLS */
     unsigned options;            /* OPTION_* */
+    enum engine_utf8 utf8;
 };
 
 /* What the engine wants done.  One at a time. */

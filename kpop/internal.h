@@ -13,6 +13,7 @@
 #include "kpop/buf.h"
 #include "kpop/drop.h"
 #include "kpop/engine.h"
+#include "kpop/header.h"
 #include "kpop/line.h"
 #include "kpop/stuff.h"
 
@@ -72,6 +73,9 @@ struct answer {
     uint8_t *window;     /* RETR, TOP: ENGINE_FETCH_SIZE */
     struct stuff stuff;
     bool peek;
+    bool looks;          /* RETR, TOP: may the client be shown the header? */
+    struct header_look look;
+    struct buf header;   /* to be down-converted; then its new form */
 };
 
 typedef void answer_fn(struct engine *engine, int64_t result);
@@ -86,6 +90,7 @@ struct engine {
 
     enum state state;
     const char *reason;  /* why it closes */
+    bool utf8;           /* the client said UTF8 */
     bool heard;          /* the client has sent something */
     bool logged_in;      /* stays when it closes */
     bool stopping;
@@ -172,6 +177,7 @@ void cmd_run(struct engine *engine, const uint8_t *line, size_t len);
 void authz_user(struct engine *engine, const struct cmd_args *args);
 void authz_pass(struct engine *engine, const struct cmd_args *args);
 void authz_apop(struct engine *engine, const struct cmd_args *args);
+void authz_utf8(struct engine *engine, const struct cmd_args *args);
 void authz_quit(struct engine *engine, const struct cmd_args *args);
 void authz_stls(struct engine *engine, const struct cmd_args *args);
 void authz_unavailable(struct engine *engine, const struct cmd_args *args);

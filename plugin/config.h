@@ -104,6 +104,7 @@ struct config {
     uint64_t login_timeout; /* seconds */
     uint64_t idle_timeout;
     bool sdps;
+    char *utf8_headers;
     bool weak_enctypes;
     bool check_addresses;
     /* Made of them. */

@@ -79,6 +79,10 @@ const struct config_key config_keys[] = {
     KEY(KPOP_KEY_YES_NO, 0, 0, sdps, "no", "",
         "SDPS: logins for one recipient (user@hostname, user+hostname) in the "
         "maildrop hostname, and *ENV."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, utf8_headers, "refuse",
+        "refuse downgrade pass",
+        "Messages whose header is in UTF-8, for clients without the command "
+        "UTF8."),
     KEY(KPOP_KEY_YES_NO, 0, 0, weak_enctypes, "no", "",
         "Accept tickets under RC4 or DES keys."),
     KEY(KPOP_KEY_YES_NO, 0, 0, check_addresses, "no", "",

@@ -302,6 +302,11 @@ session_fill(struct kpop_session *session)
         !secret && strcmp(config->plaintext, "tls") == 0;
     settings->tls_required = strcmp(config->tls, "required") == 0
                              && (config->kpop_stls || !settings->kpop);
+    settings->utf8 = strcmp(config->utf8_headers, "pass") == 0
+                         ? ENGINE_UTF8_PASS
+                     : strcmp(config->utf8_headers, "downgrade") == 0
+                         ? ENGINE_UTF8_DOWNGRADE
+                         : ENGINE_UTF8_REFUSE;
     /* A host that knows no envelopes has no SDPS. */
     if (config->sdps && session->plugin->host.envelope != NULL)
         settings->options |= OPTION_SDPS;
