@@ -27,9 +27,12 @@ void
 authz_refuse_plaintext(struct engine *engine)
 {
     engine_reply(engine, "-ERR [AUTH] %s",
-                 authz_wants_tls(engine)
-                     ? "no passwords without TLS: use TLS or Kerberos first"
-                     : "no passwords here: use another way to log in");
+                 lang_text(engine,
+                           authz_wants_tls(engine)
+                               ? TEXT("no passwords without TLS: use TLS or "
+                                      "Kerberos first")
+                               : TEXT("no passwords here: use another way to "
+                                      "log in")));
 }
 
 bool
@@ -72,6 +75,7 @@ authz_stls(struct engine *engine, const struct cmd_args *args)
     } else {
         forget(&engine->login);
         engine->utf8 = false;
+        engine->lang = NULL;
         engine_reply(engine, "+OK begin TLS");
         (void)engine_ask(engine, ENGINE_TLS, tls_answered);
     }
@@ -140,15 +144,16 @@ failure_text(int64_t result)
 {
     switch (result) {
     case STATUS_IN_USE:
-        return "the maildrop is in use by another session, try again later";
+        return TEXT("the maildrop is in use by another session, "
+                    "try again later");
     case STATUS_DELAY:
-        return "too soon after the last login, try again later";
+        return TEXT("too soon after the last login, try again later");
     case STATUS_TEMP:
     case STATUS_NO_MEMORY:
     case STATUS_INVALID:
-        return "login is not possible at the moment, try again later";
+        return TEXT("login is not possible at the moment, try again later");
     default:
-        return "login is not possible, tell your administrator";
+        return TEXT("login is not possible, tell your administrator");
     }
 }
 
@@ -156,7 +161,7 @@ void
 authz_attempt_failed(struct engine *engine, const char *text)
 {
     if (++engine->counts.failures < ENGINE_FAILURES_MAX) {
-        engine_reply(engine, "%s", text);
+        engine_say(engine, text);
         return;
     }
     engine_reply(engine, "-ERR [AUTH] too many failed logins");

@@ -58,13 +58,14 @@ capa_run(struct engine *engine, const struct cmd_args *args)
     struct buf *out = &engine->out;
 
     (void)args;
-    buf_append_str(out, "+OK capability list follows\r\n"
-                        "TOP\r\n"
+    engine_reply(engine, "+OK capability list follows");
+    buf_append_str(out, "TOP\r\n"
                         "UIDL\r\n"
                         "RESP-CODES\r\n"
                         "AUTH-RESP-CODE\r\n"
                         "PIPELINING\r\n"
-                        "UTF8\r\n");
+                        "UTF8\r\n"
+                        "LANG\r\n");
     add_policy(engine, out);
     if ((engine->settings.options & OPTION_SDPS) != 0)
         buf_append_str(out, "X-SDPS\r\n");

@@ -29,6 +29,7 @@ struct command {
 
 static const struct command commands[] = {
     { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, 0, capa_run },
+    { "LANG", IN_AUTH | IN_TRANS, ARG_ANY, 0, lang_run },
     { "USER", IN_AUTH, ARG_NAME, 0, authz_user },
     { "PASS", IN_AUTH, ARG_PASSWORD, 0, authz_pass },
     { "APOP", IN_AUTH, ARG_NAME, 0, authz_apop },

@@ -6,8 +6,6 @@
  * SPDX-License-Identifier: MIT
  */
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,39 +80,6 @@ engine_set_policy(struct engine *engine, uint32_t expire,
 }
 
 /* ---- output ---- */
-
-void
-engine_reply(struct engine *engine, const char *format, ...)
-{
-    char text[ENGINE_REPLY_MAX - 1]; /* its NUL is CRLF's second octet */
-    va_list args;
-    int len;
-
-    va_start(args, format);
-    len = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    /* One append: no memory must not leave half a line behind. */
-    if (len >= 0)
-        buf_printf(&engine->out, "%s\r\n", text);
-}
-
-void
-engine_reply_error(struct engine *engine, int64_t result, const char *text)
-{
-    engine_reply(engine, "-ERR %s%s", status_response_code((int)result),
-                 text);
-}
-
-void
-engine_reply_store_error(struct engine *engine, int64_t result,
-                         const char *what)
-{
-    bool lasts = result == STATUS_PERM;
-
-    engine_reply(engine, "-ERR %s%s, %s",
-                 status_response_code(lasts ? STATUS_PERM : STATUS_TEMP), what,
-                 lasts ? "tell your administrator" : "try again later");
-}
 
 size_t
 engine_output(const struct engine *engine, const uint8_t **data_out)

@@ -70,6 +70,7 @@ struct engine_settings {
     bool tls_required;           /* no login of any kind before TLS */
     unsigned options;            /* OPTION_* */
     enum engine_utf8 utf8;
+    const char *language;        /* what LANG * chooses; NULL = English */
 };
 
 /* What the engine wants done.  One at a time. */

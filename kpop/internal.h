@@ -14,6 +14,7 @@
 #include "kpop/drop.h"
 #include "kpop/engine.h"
 #include "kpop/header.h"
+#include "kpop/lang.h"
 #include "kpop/line.h"
 #include "kpop/stuff.h"
 
@@ -91,6 +92,7 @@ struct engine {
     enum state state;
     const char *reason;  /* why it closes */
     bool utf8;           /* the client said UTF8 */
+    const struct lang *lang; /* NULL: English */
     bool heard;          /* the client has sent something */
     bool logged_in;      /* stays when it closes */
     bool stopping;
@@ -120,11 +122,17 @@ struct engine {
     struct engine_counts counts;
 };
 
-/* ---- engine.c and words.c: the verbs ---- */
+/* ---- engine.c, reply.c and words.c: the verbs ---- */
 
-/* One reply line; CRLF is added. */
+/*
+ * One reply line; CRLF is added.  What stands behind "+OK " or "-ERR " and a
+ * response code is said in the language of the client.  tests/style/lang looks
+ * for such literals, and for what is marked TEXT(), and wants them translated.
+ */
 void engine_reply(struct engine *engine, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same for a line without conversions that is no literal here. */
+void engine_say(struct engine *engine, const char *line);
 /* "-ERR [CODE] text" for a result. */
 void engine_reply_error(struct engine *engine, int64_t result,
                         const char *text);
@@ -196,6 +204,17 @@ void authz_refuse_plaintext(struct engine *engine);
 
 void auth_run(struct engine *engine, const struct cmd_args *args);
 size_t auth_feed(struct engine *engine, const uint8_t *data, size_t len);
+
+/* ---- lang.c ---- */
+
+/* A literal that becomes a part of a reply through lang_text(). */
+#define TEXT(literal) (literal)
+
+/* The text in the language of the client, with the same conversions; the text
+ * itself where there is no other. */
+const char *lang_text(const struct engine *engine, const char *text)
+    __attribute__((format_arg(2)));
+void lang_run(struct engine *engine, const struct cmd_args *args);
 
 /* ---- sdps.c ---- */
 

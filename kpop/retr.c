@@ -61,7 +61,7 @@ fail(struct engine *engine, int64_t result)
         engine_reply(engine, "-ERR message is gone");
     else
         engine_reply_store_error(engine, result,
-                                 "the message cannot be read");
+                                 TEXT("the message cannot be read"));
     engine_answer_done(engine);
 }
 

@@ -40,7 +40,7 @@ env_answered(struct engine *engine, int64_t result)
             engine_reply(engine, "-ERR message is gone");
         else
             engine_reply_store_error(engine, result,
-                                     "the envelope cannot be read");
+                                     TEXT("the envelope cannot be read"));
     } else {
         engine_reply(engine, "+OK envelope follows");
         /* Clients look at the third and the fourth line only. */

@@ -105,6 +105,7 @@ struct config {
     uint64_t idle_timeout;
     bool sdps;
     char *utf8_headers;
+    char *language;
     bool weak_enctypes;
     bool check_addresses;
     /* Made of them. */

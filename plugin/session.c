@@ -302,6 +302,7 @@ session_fill(struct kpop_session *session)
         !secret && strcmp(config->plaintext, "tls") == 0;
     settings->tls_required = strcmp(config->tls, "required") == 0
                              && (config->kpop_stls || !settings->kpop);
+    settings->language = config->language;
     settings->utf8 = strcmp(config->utf8_headers, "pass") == 0
                          ? ENGINE_UTF8_PASS
                      : strcmp(config->utf8_headers, "downgrade") == 0
