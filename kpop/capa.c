@@ -67,6 +67,8 @@ capa_run(struct engine *engine, const struct cmd_args *args)
                         "UTF8\r\n"
                         "LANG\r\n");
     add_policy(engine, out);
+    if ((engine->settings.options & OPTION_XDELE) != 0)
+        buf_append_str(out, "XDELE\r\n");
     if ((engine->settings.options & OPTION_SDPS) != 0)
         buf_append_str(out, "X-SDPS\r\n");
     if (engine->state == IN_AUTH)

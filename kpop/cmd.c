@@ -16,11 +16,12 @@ enum arg {
     ARG_ANY,       /* not looked at */
     ARG_MSG,
     ARG_OPT_MSG,
-    ARG_MSG_LINES  /* TOP */
+    ARG_MSG_LINES, /* TOP */
+    ARG_RANGE      /* XDELE: a first message, and perhaps a last one */
 };
 
 struct command {
-    char name[5];
+    char name[6];
     unsigned states;
     enum arg arg;
     unsigned option; /* 0, or the one that it belongs to */
@@ -45,6 +46,8 @@ static const struct command commands[] = {
     { "DELE", IN_TRANS, ARG_MSG, 0, trans_dele },
     { "NOOP", IN_TRANS, ARG_NONE, 0, trans_noop },
     { "RSET", IN_TRANS, ARG_NONE, 0, trans_rset },
+    { "LAST", IN_TRANS, ARG_NONE, OPTION_LAST, old_last },
+    { "XDELE", IN_TRANS, ARG_RANGE, OPTION_XDELE, old_xdele },
     { "*ENV", IN_TRANS, ARG_MSG, OPTION_SDPS, sdps_env },
     { "QUIT", IN_TRANS, ARG_NONE, 0, trans_quit },
 };
@@ -128,9 +131,10 @@ get_number(const uint8_t *text, size_t len, uint64_t *number_out)
     return len > 0;
 }
 
+/* From 0; deleted ones are messages, too. */
 static bool
-get_msg(struct engine *engine, const uint8_t *text, size_t len,
-        struct cmd_args *args)
+get_msgno(struct engine *engine, const uint8_t *text, size_t len,
+          uint32_t *msg_out)
 {
     uint64_t msgno;
 
@@ -142,7 +146,16 @@ get_msg(struct engine *engine, const uint8_t *text, size_t len,
         engine_reply(engine, "-ERR no such message");
         return false;
     }
-    args->msg = (uint32_t)(msgno - 1);
+    *msg_out = (uint32_t)(msgno - 1);
+    return true;
+}
+
+static bool
+get_msg(struct engine *engine, const uint8_t *text, size_t len,
+        struct cmd_args *args)
+{
+    if (!get_msgno(engine, text, len, &args->msg))
+        return false;
     args->has_msg = true;
     if (drop_is_deleted(&engine->drop, args->msg)) {
         engine_reply(engine, "-ERR that message is deleted");
@@ -167,6 +180,25 @@ get_msg_lines(struct engine *engine, struct cmd_args *args)
     return get_msg(engine, args->text, first, args);
 }
 
+static bool
+get_range(struct engine *engine, struct cmd_args *args)
+{
+    const uint8_t *blank = args->len > 0 ? memchr(args->text, ' ', args->len)
+                                         : NULL;
+    size_t first = blank != NULL ? (size_t)(blank - args->text) : args->len;
+
+    if (!get_msgno(engine, args->text, first, &args->msg))
+        return false;
+    args->last_msg = args->msg;
+    if (blank != NULL
+        && !get_msgno(engine, blank + 1, args->len - first - 1,
+                      &args->last_msg))
+        return false;
+    if (args->last_msg < args->msg)
+        engine_reply(engine, "-ERR no such message");
+    return args->last_msg >= args->msg;
+}
+
 /* False, and answered, when they are not what the command takes. */
 static bool
 get_args(struct engine *engine, enum arg arg, struct cmd_args *args)
@@ -185,6 +217,8 @@ get_args(struct engine *engine, enum arg arg, struct cmd_args *args)
     case ARG_OPT_MSG:
         return !args->has_arg
                || get_msg(engine, args->text, args->len, args);
+    case ARG_RANGE:
+        return get_range(engine, args);
     case ARG_MSG_LINES:
         return get_msg_lines(engine, args);
     case ARG_PASSWORD:

@@ -25,6 +25,7 @@ struct drop {
     uint64_t octets;         /* of all messages, or ENGINE_OCTETS_UNKNOWN */
     uint32_t deleted;
     uint64_t deleted_octets;
+    uint32_t last;           /* highest msgno retrieved or deleted, for LAST */
 };
 
 /* STATUS_OK, STATUS_INVALID (open already, too many), STATUS_NO_MEMORY. */

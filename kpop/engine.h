@@ -51,7 +51,7 @@ enum {
 #define ENGINE_OCTETS_UNKNOWN UINT64_MAX
 
 /* What is not spoken unless a site wants it; a set. */
-enum { OPTION_SDPS = 1 };
+enum { OPTION_SDPS = 1, OPTION_LAST = 2, OPTION_XDELE = 4 };
 
 /* A message whose header needs UTF-8, for a client that has not said UTF8. */
 enum engine_utf8 {

@@ -70,6 +70,8 @@ struct answer {
     struct buf listing;  /* of one range */
     uint64_t octets;     /* sum of what this LIST request brought */
     uint32_t msg;        /* the next or the only one */
+    uint32_t first;      /* XDELE: where it began, and behind its last */
+    uint32_t end;
     uint64_t offset;     /* RETR, TOP: octets read of it */
     uint8_t *window;     /* RETR, TOP: ENGINE_FETCH_SIZE */
     struct stuff stuff;
@@ -174,6 +176,7 @@ struct cmd_args {
     bool has_arg;        /* there was a blank */
     bool has_msg;
     uint32_t msg;        /* from 0, exists and is not deleted */
+    uint32_t last_msg;   /* of a range; exists and is not before msg */
     uint64_t lines;
 };
 
@@ -223,6 +226,11 @@ const char *sdps_account(const struct engine *engine, const char *name);
 void sdps_env(struct engine *engine, const struct cmd_args *args);
 int sdps_put(struct engine *engine, const char *sender,
              const char *recipient);
+
+/* ---- old.c ---- */
+
+void old_last(struct engine *engine, const struct cmd_args *args);
+void old_xdele(struct engine *engine, const struct cmd_args *args);
 
 /* ---- capa.c ---- */
 

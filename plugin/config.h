@@ -106,6 +106,7 @@ struct config {
     bool sdps;
     char *utf8_headers;
     char *language;
+    char *old_commands;
     bool weak_enctypes;
     bool check_addresses;
     /* Made of them. */

@@ -85,6 +85,8 @@ const struct config_key config_keys[] = {
         "UTF8."),
     KEY(KPOP_KEY_CHOICE, 0, 0, language, "en", "en de es fr it",
         "The language that LANG * chooses."),
+    KEY(KPOP_KEY_LIST, 0, 0, old_commands, "", "LAST XDELE",
+        "Commands of old clients that are answered."),
     KEY(KPOP_KEY_YES_NO, 0, 0, weak_enctypes, "no", "",
         "Accept tickets under RC4 or DES keys."),
     KEY(KPOP_KEY_YES_NO, 0, 0, check_addresses, "no", "",

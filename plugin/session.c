@@ -311,6 +311,10 @@ session_fill(struct kpop_session *session)
     /* A host that knows no envelopes has no SDPS. */
     if (config->sdps && session->plugin->host.envelope != NULL)
         settings->options |= OPTION_SDPS;
+    if (text_has_word(config->old_commands, "LAST"))
+        settings->options |= OPTION_LAST;
+    if (text_has_word(config->old_commands, "XDELE"))
+        settings->options |= OPTION_XDELE;
     session->engine = engine_new(settings);
     if (session->engine == NULL)
         return STATUS_NO_MEMORY;
