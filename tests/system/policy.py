@@ -184,6 +184,26 @@ def maildrop_that_cannot_be_written_is_still_read():
         give(maildir.path, WORKER_USER)
 
 
+def retr_sets_flags_only_where_a_site_wants_it():
+    for name, keys, want in (("unseen", {}, [":2,"]),
+                             ("seen", {"retr_sets_seen": "yes"},
+                              [":2,", ":2,S"])):
+        with server(name, **keys) as kpopd:
+            maildir = Maildir(kpopd, "alice")
+            for _ in range(3):
+                maildir.deliver("A: b\n\nbody\n", "cur", ":2,")
+            with Pop3(kpopd).login("alice") as client:
+                ids = client.multi("UIDL")
+                client.ok("RETR 2")
+                client.until(b"\r\n.\r\n")
+                client.ok("DELE 3")
+                client.ok("QUIT")
+            tap.equal(sorted({n.partition(":")[1] + n.partition(":")[2]
+                              for n in maildir.names()}), want, "flags")
+            with Pop3(kpopd).login("alice") as client:
+                tap.equal(client.multi("UIDL"), ids[:2], "UIDL")
+
+
 def wrong_values_are_told():
     kpopd = server("wrong", start=False)
     for key, value in (("expire", "soon"), ("expire", "-1"),

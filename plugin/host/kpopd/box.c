@@ -225,7 +225,7 @@ box_must_commit(const struct box *box, const uint8_t *marks, uint32_t count)
     uint8_t wanted = KPOP_MARK_DELETE;
     uint32_t i;
 
-    if (policy_expires(box->settings))
+    if (policy_expires(box->settings) || box->settings->retr_sets_seen)
         wanted |= KPOP_MARK_RETRIEVED;
     for (i = 0; i < count && (marks[i] & wanted) == 0; i++)
         continue;
@@ -236,10 +236,14 @@ static int32_t
 commit_maildir(struct box *box, const uint8_t *marks, uint32_t count)
 {
     struct timespec now;
+    int32_t rc;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     policy_note(box->settings, box->user, box->maildir, marks, &now);
-    return maildir_commit(box->maildir, marks, count);
+    rc = maildir_commit(box->maildir, marks, count);
+    if (box->settings->retr_sets_seen)
+        maildir_mark_seen(box->maildir, marks, count);
+    return rc;
 }
 
 int32_t

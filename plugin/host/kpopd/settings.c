@@ -58,6 +58,8 @@ const struct kpop_key kpopd_keys[] = {
         "Delivered-To X-Original-To Envelope-To", "",
         "Header fields in which the delivery notes the envelope's recipient; "
         "the uppermost one counts."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, "retr_sets_seen", "no", "",
+        "A message that was retrieved is marked as seen, with QUIT."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
         "The user of the workers, who owns the mail; needed when kpopd is "
         "started as root."),
@@ -310,6 +312,7 @@ read_numbers(const struct reading *r)
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
     s->login_delay = (uint32_t)number_of(r, "login_delay", 0);
+    s->retr_sets_seen = strcmp(reading_text(r, "retr_sets_seen"), "yes") == 0;
     s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)

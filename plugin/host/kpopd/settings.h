@@ -68,6 +68,7 @@ struct settings {
     uint64_t login_timeout; /* milliseconds; the module's key */
     uint32_t login_delay;   /* seconds */
     uint32_t expire;        /* days, or KPOP_EXPIRE_NEVER */
+    bool retr_sets_seen;
     bool sdps;              /* the module's key */
     char *sdps_headers;     /* names by blanks */
     bool use_syslog;
