@@ -94,7 +94,9 @@ program = -pie -fPIE
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
-module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c)
+# The last one is made of the catalogues.
+module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c) \
+	$(BUILD)/kpop/lang_table.o
 kpopd_objects := $(call objects,plugin/host/kpopd/*.c)
 # kpopctl checks a configuration as kpopd does, so it has all of it but main().
 kpopctl_objects := $(call objects,plugin/cli/*.c) \
@@ -160,6 +162,14 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 
 # Tests may use what glibc has; the programs say so file by file.
 $(BUILD)/tests/%.o: own_cppflags += -D_GNU_SOURCE=
+
+$(BUILD)/kpop/lang_table.c: packaging/lang/table.awk \
+	$(sort $(wildcard packaging/lang/*.po))
+	@mkdir -p $(@D)
+	$(call quiet,AWK)LC_ALL=C awk -f $^ >$@
+
+$(BUILD)/kpop/lang_table.o: $(BUILD)/kpop/lang_table.c $(BUILD)/flags
+	$(call quiet,CC)$(compile)
 
 $(BUILD)/libkpop.a: $(module_objects)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^

@@ -124,6 +124,21 @@ def poplib_reads_and_deletes():
     tap.equal(len(maildir.names()), 2, "files")
 
 
+def poplib_says_utf8():
+    box().deliver("Subject: Gr\u00fc\u00dfe\n\nbody\n")
+    client = poplib.POP3(net.address(), kpopd.ports["pop3"], timeout=20)
+    tap.contains(client.capa(), "UTF8")
+    tap.contains(client.utf8().decode(), "+OK")
+    client.user("alice")
+    client.pass_("alice-password")
+    tap.equal(client.retr(1)[1][0].decode(), "Subject: Gr\u00fc\u00dfe",
+              "the subject")
+    client.quit()
+    with login() as client:
+        client.err("RETR 1", "-ERR [UTF8] ")
+        client.ok("STAT")
+
+
 def fetchmail_reads_by_pop3():
     maildir = box().fill(2)
     client = Fetchmail(os.path.join(scratch.name, "client"),

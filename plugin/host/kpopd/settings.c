@@ -54,6 +54,17 @@ const struct kpop_key kpopd_keys[] = {
         "and its sessions end; 0 is never."),
     KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
         "A directory of kpopd's own that survives a restart."),
+    KEY(KPOP_KEY_SECONDS, 0, 604800, "login_delay", "0", "",
+        "How long a user must wait between two logins; 0 is not at all."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "expire", "never", "",
+        "Days until a message is removed that was retrieved; 0 is at once, "
+        "with QUIT, and never is never."),
+    KEY(KPOP_KEY_LIST, 0, 0, "sdps_headers",
+        "Delivered-To X-Original-To Envelope-To", "",
+        "Header fields in which the delivery notes the envelope's recipient; "
+        "the uppermost one counts."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, "retr_sets_seen", "no", "",
+        "A message that was retrieved is marked as seen, with QUIT."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
         "The user of the workers, who owns the mail; needed when kpopd is "
         "started as root."),
@@ -182,6 +193,24 @@ read_store(const struct reading *r)
     return r->settings->store != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
+/* Days of EXPIRE (RFC 2449 section 6.7). */
+static int32_t
+read_expire(const struct reading *r)
+{
+    const char *value = reading_text(r, "expire");
+    size_t len = strlen(value);
+
+    r->settings->expire = KPOP_EXPIRE_NEVER;
+    if (strcmp(value, "never") == 0)
+        return KPOP_OK;
+    if (len > 5 || strspn(value, "0123456789") != len)
+        return reading_blame(r, "expire",
+                             "a number of days (0 to 99999) is needed, or "
+                             "never");
+    r->settings->expire = (uint32_t)strtoul(value, NULL, 10);
+    return KPOP_OK;
+}
+
 static int32_t
 read_account(const struct reading *r, const char *key, struct account *out)
 {
@@ -306,6 +335,8 @@ read_numbers(const struct reading *r)
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
     s->worker_timeout = number_of(r, "worker_timeout", 30) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
+    s->login_delay = (uint32_t)number_of(r, "login_delay", 0);
+    s->retr_sets_seen = strcmp(reading_text(r, "retr_sets_seen"), "yes") == 0;
     s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)
@@ -341,7 +372,10 @@ read_module_keys(const struct reading *r)
     s->state_dir = strdup(reading_text(r, "state_dir"));
     s->replay_cache = strdup(reading_text(r, "replay_cache"));
     s->hostname = strdup(reading_text(r, "hostname"));
+    s->sdps = strcmp(reading_text(r, "sdps"), "yes") == 0;
+    s->sdps_headers = strdup(reading_text(r, "sdps_headers"));
     if (s->state_dir == NULL || s->replay_cache == NULL
+        || s->sdps_headers == NULL
         || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
@@ -368,6 +402,8 @@ kpopd_settings_read(const struct kpop_api *api,
     if (rc == KPOP_OK)
         rc = read_metrics(&r);
     if (rc == KPOP_OK)
+        rc = read_expire(&r);
+    if (rc == KPOP_OK)
         rc = read_module_keys(&r);
     if (rc != KPOP_OK)
         kpopd_settings_free(settings_out);
@@ -386,6 +422,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->replay_cache);
     free(settings->worker_replay_cache);
     free(settings->metrics);
+    free(settings->sdps_headers);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

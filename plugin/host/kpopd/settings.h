@@ -68,6 +68,11 @@ struct settings {
     uint64_t worker_timeout; /* milliseconds; 0 is never */
     uint64_t login_timeout; /* milliseconds; the module's key */
     char *metrics;       /* where they are served; NULL: nowhere */
+    uint32_t login_delay;   /* seconds */
+    uint32_t expire;        /* days, or KPOP_EXPIRE_NEVER */
+    bool retr_sets_seen;
+    bool sdps;              /* the module's key */
+    char *sdps_headers;     /* names by blanks */
     bool use_syslog;
     uint32_t log_level;
     bool external;       /* EXTERNAL can work */

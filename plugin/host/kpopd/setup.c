@@ -24,6 +24,7 @@
 #include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/override.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/worker.h"
@@ -260,6 +261,9 @@ prepare(const struct setup *setup, char *error, size_t error_size)
     char *slash;
 
     if (make_directory(s->state_dir) != 0)
+        return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
+                          error, error_size);
+    if (policy_prepare(s) != 0)
         return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
                           error, error_size);
     if (!s->tickets_wanted)

@@ -20,6 +20,7 @@
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
 
@@ -54,9 +55,11 @@ const struct kpop_host worker_host = {
     .open = store_open,
     .list = store_list,
     .fetch = store_fetch,
+    .envelope = store_envelope,
     .commit = store_commit,
     .close = store_close,
     .cancel = authclient_cancel,
+    .policy = policy_tell,
 };
 
 int
