@@ -202,7 +202,7 @@ add_mailbox(struct buf *out, struct text mailbox)
     }
     name = unquote(name);
     if (is_ascii(name) && name.len > 0)
-        add(out, (struct text){ mailbox.at, angle });
+        add(out, trim((struct text){ mailbox.at, angle }));
     else
         add_encoded(out, name);
     if (name.len > 0)

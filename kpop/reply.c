@@ -33,10 +33,15 @@ engine_reply(struct engine *engine, const char *format, ...)
     int len;
 
     memcpy(text, format, status);
+/* clang loses sight of the format behind an offset; gcc doesn't, and
+ * tests/style/lang compares the translations' conversions. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
     va_start(args, format);
     len = vsnprintf(text + status, sizeof(text) - status,
                     lang_text(engine, format + status), args);
     va_end(args);
+#pragma GCC diagnostic pop
     /* One append: no memory must not leave half a line behind. */
     if (len >= 0)
         buf_printf(&engine->out, "%s\r\n", text);

@@ -145,7 +145,9 @@ TEST(addresses_that_need_utf_8_belong_to_nobody)
     CHECK_STR(downgraded("From: j\xc3\xbc@b.example\n"),
               "From: " NOBODY "\r\n");
     CHECK_STR(downgraded("To: Bob <bob@b\xc3\xbc.example>, c@d\n"),
-              "To: Bob \r\n " NOBODY ",\r\n c@d\r\n");
+              "To: Bob\r\n " NOBODY ",\r\n c@d\r\n");
+    CHECK_STR(downgraded("To: Bob\r\n <bob@b\xc3\xbc.example>\r\n"),
+              "To: Bob\r\n " NOBODY "\r\n");
     CHECK_STR(downgraded("To: J\xc3\xbc <j\xc3\xbc@b>\n"),
               "To: =?UTF-8?B?SsO8?=\r\n " NOBODY "\r\n");
     CHECK_STR(downgraded("To: Gr\xc3\xbcn: a@b, c@d;\n"),
