@@ -64,8 +64,9 @@ capa_run(struct engine *engine, const struct cmd_args *args)
                         "RESP-CODES\r\n"
                         "AUTH-RESP-CODE\r\n"
                         "PIPELINING\r\n"
-                        "UTF8\r\n"
                         "LANG\r\n");
+    if ((engine->settings.options & OPTION_UTF8) != 0)
+        buf_append_str(out, "UTF8\r\n");
     add_policy(engine, out);
     if ((engine->settings.options & OPTION_XDELE) != 0)
         buf_append_str(out, "XDELE\r\n");

@@ -36,7 +36,7 @@ static const struct command commands[] = {
     { "APOP", IN_AUTH, ARG_NAME, 0, authz_apop },
     { "AUTH", IN_AUTH, ARG_ANY, 0, auth_run },
     { "STLS", IN_AUTH, ARG_NONE, 0, authz_stls },
-    { "UTF8", IN_AUTH, ARG_NONE, 0, authz_utf8 },
+    { "UTF8", IN_AUTH, ARG_NONE, OPTION_UTF8, authz_utf8 },
     { "QUIT", IN_AUTH, ARG_NONE, 0, authz_quit },
     { "STAT", IN_TRANS, ARG_NONE, 0, trans_stat },
     { "LIST", IN_TRANS, ARG_OPT_MSG, 0, trans_list },

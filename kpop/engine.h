@@ -51,13 +51,12 @@ enum {
 #define ENGINE_OCTETS_UNKNOWN UINT64_MAX
 
 /* What is not spoken unless a site wants it; a set. */
-enum { OPTION_SDPS = 1, OPTION_LAST = 2, OPTION_XDELE = 4 };
-
-/* A message whose header needs UTF-8, for a client that has not said UTF8. */
-enum engine_utf8 {
-    ENGINE_UTF8_REFUSE,    /* -ERR [UTF8] */
-    ENGINE_UTF8_DOWNGRADE, /* RFC 6858 */
-    ENGINE_UTF8_PASS       /* as it is, against RFC 6856 */
+enum {
+    OPTION_SDPS = 1,
+    OPTION_LAST = 2,
+    OPTION_XDELE = 4,
+    OPTION_UTF8 = 8,      /* RFC 6856; without, headers are sent as they are */
+    OPTION_DOWNGRADE = 16 /* ... RFC 6858 instead of -ERR [UTF8] */
 };
 
 /* Lent to the engine for its whole life. */
@@ -69,7 +68,6 @@ struct engine_settings {
     bool plaintext_needs_tls;    /* why USER is off, for the error text */
     bool tls_required;           /* no login of any kind before TLS */
     unsigned options;            /* OPTION_* */
-    enum engine_utf8 utf8;
     const char *language;        /* what LANG * chooses; NULL = English */
 };
 

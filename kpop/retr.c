@@ -46,7 +46,7 @@ begin(struct engine *engine, uint32_t msg, uint64_t body_lines, bool peek)
     answer->offset = 0;
     answer->peek = peek;
     answer->looks = !engine->utf8
-                    && engine->settings.utf8 != ENGINE_UTF8_PASS;
+                    && (engine->settings.options & OPTION_UTF8) != 0;
     memset(&answer->look, 0, sizeof(answer->look));
     stuff_init(&answer->stuff, body_lines);
     engine->produce = produce_fetch;
@@ -138,7 +138,7 @@ need_utf8(struct engine *engine)
         fail(engine, STATUS_NO_MEMORY);
         return;
     }
-    if (engine->settings.utf8 == ENGINE_UTF8_DOWNGRADE
+    if ((engine->settings.options & OPTION_DOWNGRADE) != 0
         && buf_len(header) <= ENGINE_HEADER_MAX) {
         convert(engine);
         return;
@@ -156,7 +156,7 @@ look_at(struct engine *engine, size_t len)
     bool first = answer->offset == 0;
     size_t used = header_look(&answer->look, answer->window, len);
 
-    if (engine->settings.utf8 == ENGINE_UTF8_DOWNGRADE
+    if ((engine->settings.options & OPTION_DOWNGRADE) != 0
         && buf_len(&answer->header) <= ENGINE_HEADER_MAX)
         buf_append(&answer->header, answer->window, used);
     answer->offset += len;

@@ -104,7 +104,7 @@ struct config {
     uint64_t login_timeout; /* seconds */
     uint64_t idle_timeout;
     bool sdps;
-    char *utf8_headers;
+    char *utf8;
     char *language;
     char *old_commands;
     bool weak_enctypes;

@@ -79,10 +79,9 @@ const struct config_key config_keys[] = {
     KEY(KPOP_KEY_YES_NO, 0, 0, sdps, "no", "",
         "SDPS: logins for one recipient (user@hostname, user+hostname) in the "
         "maildrop hostname, and *ENV."),
-    KEY(KPOP_KEY_CHOICE, 0, 0, utf8_headers, "refuse",
-        "refuse downgrade pass",
-        "Messages whose header is in UTF-8, for clients without the command "
-        "UTF8."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, utf8, "off", "off refuse downgrade",
+        "The command UTF8, and messages whose header is in UTF-8 for clients "
+        "that don't say it."),
     KEY(KPOP_KEY_CHOICE, 0, 0, language, "en", "en de es fr it",
         "The language that LANG * chooses."),
     KEY(KPOP_KEY_LIST, 0, 0, old_commands, "", "LAST XDELE",

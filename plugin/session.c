@@ -303,11 +303,10 @@ session_fill(struct kpop_session *session)
     settings->tls_required = strcmp(config->tls, "required") == 0
                              && (config->kpop_stls || !settings->kpop);
     settings->language = config->language;
-    settings->utf8 = strcmp(config->utf8_headers, "pass") == 0
-                         ? ENGINE_UTF8_PASS
-                     : strcmp(config->utf8_headers, "downgrade") == 0
-                         ? ENGINE_UTF8_DOWNGRADE
-                         : ENGINE_UTF8_REFUSE;
+    if (strcmp(config->utf8, "off") != 0)
+        settings->options |= OPTION_UTF8;
+    if (strcmp(config->utf8, "downgrade") == 0)
+        settings->options |= OPTION_DOWNGRADE;
     /* A host that knows no envelopes has no SDPS. */
     if (config->sdps && session->plugin->host.envelope != NULL)
         settings->options |= OPTION_SDPS;

@@ -125,8 +125,13 @@ def poplib_reads_and_deletes():
 
 
 def poplib_says_utf8():
-    box().deliver("Subject: Gr\u00fc\u00dfe\n\nbody\n")
-    client = poplib.POP3(net.address(), kpopd.ports["pop3"], timeout=20)
+    with pop3_server("utf8", utf8="refuse") as server:
+        box(server=server).deliver("Subject: Gr\u00fc\u00dfe\n\nbody\n")
+        check_utf8(server)
+
+
+def check_utf8(server):
+    client = poplib.POP3(net.address(), server.ports["pop3"], timeout=20)
     tap.contains(client.capa(), "UTF8")
     tap.contains(client.utf8().decode(), "+OK")
     client.user("alice")
@@ -134,7 +139,7 @@ def poplib_says_utf8():
     tap.equal(client.retr(1)[1][0].decode(), "Subject: Gr\u00fc\u00dfe",
               "the subject")
     client.quit()
-    with login() as client:
+    with login(server=server) as client:
         client.err("RETR 1", "-ERR [UTF8] ")
         client.ok("STAT")
 

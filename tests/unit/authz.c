@@ -515,7 +515,7 @@ TEST(verbs_of_other_protocols_are_unknown)
 
 #define CAPA_HEAD                                                           \
     "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n"          \
-    "AUTH-RESP-CODE\r\nPIPELINING\r\nUTF8\r\nLANG\r\n"
+    "AUTH-RESP-CODE\r\nPIPELINING\r\nLANG\r\n"
 
 TEST(capa_before_login)
 {

@@ -10,7 +10,7 @@
 #define TOO_EARLY "-ERR [AUTH] TLS required, use STLS first\r\n"
 #define CAPA_HEAD                                                           \
     "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n"          \
-    "AUTH-RESP-CODE\r\nPIPELINING\r\nUTF8\r\nLANG\r\nEXPIRE NEVER\r\n"
+    "AUTH-RESP-CODE\r\nPIPELINING\r\nLANG\r\nEXPIRE NEVER\r\n"
 
 static struct peer peer;
 
@@ -101,19 +101,25 @@ TEST(r25_6_language_is_forgotten)
     peer_end(&peer);
 }
 
+static void
+greeted_with_utf8(const char *message)
+{
+    peer_init(&peer, false);
+    peer.settings.options = OPTION_UTF8;
+    peer.texts[0] = message;
+    peer_greeted(&peer);
+    engine_set_tls(peer.engine, true, false);
+}
+
 TEST(r25_6_utf8_is_forgotten)
 {
-    static const char header[] = "A: \xc3\xbc\n\n";
-
-    greeted(false, false);
-    peer.texts[0] = header;
+    greeted_with_utf8("A: \xc3\xbc\n\n");
     peer_send(&peer, "UTF8\r\nSTLS\r\nUSER a\r\nPASS x\r\n");
     peer_forget(&peer);
     peer_send(&peer, "RETR 1\r\n");
     CHECK(peer_saw(&peer, "-ERR [UTF8] "));
     peer_end(&peer);
-    greeted(false, false);
-    peer.texts[0] = header;
+    greeted_with_utf8("A: \xc3\xbc\n\n");
     peer_send(&peer, "STLS\r\nUTF8\r\nUSER a\r\nPASS x\r\n");
     peer_forget(&peer);
     peer_send(&peer, "RETR 1\r\n");

@@ -564,7 +564,9 @@ TEST(retr_that_fails_at_first_says_so)
 /* Nothing of it is out as long as the header is looked at. */
 TEST(retr_read_error_in_the_header_says_so)
 {
-    logged_in();
+    peer_init(&peer, false);
+    peer.settings.options = OPTION_UTF8;
+    peer_logged_in(&peer);
     peer.fetch = STATUS_TEMP;
     peer.fetch_from = 4;
     peer.fetch_max = 4;
