@@ -219,7 +219,7 @@ static const struct family families[] = {
       "Time a step of a login waited for an auth process.",
       print_wait_time },
     { "kpop_ticket_check_seconds", HISTOGRAM,
-      "Time to verify a ticket, nearly all of it the replay cache.",
+      "Time to verify a ticket, with the replay cache.",
       print_ticket_time },
     { "kpop_open_seconds", HISTOGRAM, "Time to open a maildrop.",
       print_open_time },
