@@ -321,12 +321,9 @@ def socket_is_its_owners_alone_and_goes_with_kpopd():
 
 def asked_as(server, user):
     """kpopctl who of another user."""
-    entry = pwd.getpwnam(user)
-    done = subprocess.run(
-        [os.path.join(net.BUILD, "kpopctl"), "-c", server.path, "-j", "who"],
-        check=False, stdout=subprocess.PIPE, env=server.env, text=True,
-        user=entry.pw_uid, group=entry.pw_gid, extra_groups=[])
-    return done.returncode, json.loads(done.stdout)["error"]
+    code, out, _ = servers.kpopctl_as(user, server.path, "-j", "who",
+                                      env=server.env)
+    return code, json.loads(out)["error"]
 
 
 def others_may_not_ask():

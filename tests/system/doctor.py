@@ -20,7 +20,7 @@ net.enter()
 
 from harness.realm import Realm  # noqa: E402 (inside the network)
 from harness.server import (AUTH_USER, Kpopd, give, kpopctl,  # noqa: E402
-                            own, passwords, secrets)
+                            kpopctl_as, own, passwords, secrets)
 from harness.tls import Authority, openssl  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-doctor-")
@@ -753,14 +753,12 @@ def missing_module_is_told():
 def plain_users_are_told_what_only_root_can_see():
     kpopd = sound()
     os.chmod(kpopd.authority.directory, 0o755)
-    words = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
-             os.path.join(net.BUILD, "kpopctl"), "-c", kpopd.path, "doctor"]
-    done = subprocess.run(words, env=kpopd.env, text=True, check=False,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    tap.equal((done.returncode, done.stderr), (5, ""), done.stdout)
+    code, out, error = kpopctl_as("nobody", kpopd.path, "doctor",
+                                  env=kpopd.env)
+    tap.equal((code, error), (5, ""), out)
     for what in ("keytab", "tls_key", "passwords", "secrets"):
-        tap.contains(done.stdout, f"{what} {kpopd.directory}", what)
-    for line in done.stdout.splitlines():
+        tap.contains(out, f"{what} {kpopd.directory}", what)
+    for line in out.splitlines():
         tap.true(line.startswith("warning: "), line)
         tap.true(line.endswith(f"; mend: sudo kpopctl -c {kpopd.path} doctor"),
                  line)

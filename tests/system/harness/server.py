@@ -259,6 +259,22 @@ def kpopctl(path, *words, env=None):
     return done.returncode, done.stdout, done.stderr
 
 
+def kpopctl_as(user, path, *words, env=None):
+    """The same as another user, who may not reach the build folder: from
+    copies beside the configuration."""
+    entry = pwd.getpwnam(user)
+    for name in ("kpopctl", "kpop.so"):
+        shutil.copy(os.path.join(net.BUILD, name), os.path.dirname(path))
+    program = os.path.join(os.path.dirname(path), "kpopctl")
+    done = subprocess.run(
+        [program, "-c", path, "-m", program.replace("kpopctl", "kpop.so"),
+         *words], text=True, check=False, stdin=subprocess.DEVNULL,
+        env=dict(os.environ, **(env or {})), user=entry.pw_uid,
+        group=entry.pw_gid, extra_groups=[], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=60 * tap.SLOW)
+    return done.returncode, done.stdout, done.stderr
+
+
 def check(path, env=None):
     """kpopctl check: (status, output)."""
     done = subprocess.run([os.path.join(net.BUILD, "kpopctl"), "-c", path,
