@@ -67,8 +67,8 @@ conn_note_login(struct conn *conn, uint32_t wants)
     conn->user = NULL;
 }
 
-static struct conn *
-find_conn(const struct worker *worker, uint64_t id)
+struct conn *
+conn_find(const struct worker *worker, uint64_t id)
 {
     struct conn *conn = worker->conns;
 
@@ -80,7 +80,7 @@ find_conn(const struct worker *worker, uint64_t id)
 void
 conn_evict(struct worker *worker, uint64_t id)
 {
-    struct conn *conn = find_conn(worker, id);
+    struct conn *conn = conn_find(worker, id);
 
     if (conn == NULL || conn->logged_in)
         return;
@@ -93,7 +93,7 @@ conn_evict(struct worker *worker, uint64_t id)
 void
 conn_kick(struct worker *worker, uint64_t id)
 {
-    struct conn *conn = find_conn(worker, id);
+    struct conn *conn = conn_find(worker, id);
 
     if (conn == NULL || conn->end_by != 0)
         return;

@@ -26,7 +26,10 @@ enum auth_pool { POOL_KRB, POOL_PASSWORD, POOL_OUTSIDE, POOL_COUNT };
 
 enum control_type {
     /* master to worker */
-    CONTROL_CONNECTION = 1, /* id, service, peer, port; a socket beside */
+    CONTROL_CONNECTION = 1, /* id, service, peer, port, whether it is a
+                             * proxy's; a socket beside */
+    CONTROL_ADMIT,          /* id: whom CONTROL_PROXIED told of may come in */
+    CONTROL_REFUSE,         /* id: he may not, a limit is reached */
     CONTROL_EVICT,          /* id: goes unless it has logged in */
     CONTROL_DRAIN,          /* no more will come; end with the last session */
     CONTROL_KICK,           /* id: ends gracefully, whoever it is */
@@ -39,6 +42,7 @@ enum control_type {
     CONTROL_LISTENER,       /* a listening socket beside */
     /* to the master */
     CONTROL_READY,
+    CONTROL_PROXIED,        /* id, peer, port: the client behind a proxy */
     CONTROL_SECURED,        /* id, tls */
     CONTROL_LOGGED_IN,      /* id, tls, mechanism, user */
     CONTROL_CLOSED,         /* id */
@@ -60,6 +64,7 @@ struct control {
     enum auth_pool pool;
     unsigned peer_port;
     struct address peer;
+    bool proxied;           /* a header tells who the client is */
     char service[CONTROL_SERVICE_MAX + 1];
     char tls[CONTROL_TLS_MAX + 1];
     char mechanism[CONTROL_MECHANISM_MAX + 1];

@@ -71,6 +71,22 @@ refuse(const struct listener *listener, const struct address *peer, int fd)
     close(fd);
 }
 
+/* Nothing that it sends is read. */
+static void
+refuse_stranger(const struct listener *listener, const struct address *peer,
+                int fd)
+{
+    char address[ADDRESS_TEXT_MAX];
+
+    metrics_add(COUNT_REFUSED, 1);
+    log_event(KPOP_LOG_WARNING, "session.proxy",
+              "service=%s peer=%s text=\"only the proxies of "
+              "haproxy_trusted_networks may connect here\"",
+              listener->service,
+              address_print(peer, address, sizeof(address)));
+    close(fd);
+}
+
 /* The kernel says so while a quarter of the channel is used at most; the rest
  * is left for evictions, which must not get lost. */
 static bool
@@ -182,10 +198,32 @@ place_held(struct master *master)
     place(master, &control, fd);
 }
 
+static bool
+is_proxy(const struct settings *s, const struct address *peer)
+{
+    size_t i;
+
+    for (i = 0; i < s->proxy_count; i++)
+        if (network_holds(&s->proxies[i], peer))
+            return true;
+    return false;
+}
+
+static enum limits_verdict
+admit(struct master *master, const struct control *control,
+      struct limits_victim *victim_out)
+{
+    if (control->proxied)
+        return limits_admit_proxied(master->limits, control->id, victim_out);
+    return limits_admit(master->limits, control->id, &control->peer,
+                        victim_out);
+}
+
 static void
 take(struct master *master, const struct listener *listener, int fd,
      const struct sockaddr *from)
 {
+    const struct settings *s = &master->current->setup->settings;
     struct limits_victim victim;
     struct control control;
 
@@ -199,8 +237,12 @@ take(struct master *master, const struct listener *listener, int fd,
         close(fd);
         return;
     }
-    switch (limits_admit(master->limits, control.id, &control.peer,
-                         &victim)) {
+    control.proxied = kpopd_settings_proxied(s, control.service);
+    if (control.proxied && !is_proxy(s, &control.peer)) {
+        refuse_stranger(listener, &control.peer, fd);
+        return;
+    }
+    switch (admit(master, &control, &victim)) {
     case LIMITS_REFUSE:
         metrics_add(COUNT_REFUSED, 1);
         refuse(listener, &control.peer, fd);
@@ -216,6 +258,37 @@ take(struct master *master, const struct listener *listener, int fd,
         log_event(KPOP_LOG_ERROR, "process.fail",
                   "text=\"out of memory; kpopctl is not told of a session\"");
     place(master, &control, fd);
+}
+
+void
+master_judge_proxied(struct master *master, const struct child *worker,
+                     const struct control *control)
+{
+    struct limits_victim victim;
+    struct control answer;
+
+    memset(&answer, 0, sizeof(answer));
+    answer.type = CONTROL_ADMIT;
+    answer.id = control->id;
+    switch (limits_move(master->limits, control->id, worker, &control->peer,
+                        &victim)) {
+    case LIMITS_REFUSE:
+        metrics_add(COUNT_REFUSED, 1);
+        answer.type = CONTROL_REFUSE;
+        break;
+    case LIMITS_EVICT:
+        evict(&victim);
+        break;
+    case LIMITS_ADMIT:
+        break;
+    }
+    if (answer.type == CONTROL_ADMIT)
+        sessions_moved(master->sessions, control, worker);
+    /* If it can't be sent, the worker closes the connection in time. */
+    if (control_send(worker->control, &answer, -1) != 0)
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"a worker can't be told of a client\" error=\"%s\"",
+                  strerror(errno));
 }
 
 static void

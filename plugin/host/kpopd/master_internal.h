@@ -119,6 +119,9 @@ uint64_t manager_next(const struct master *master, uint64_t next);
 void master_accept_when_possible(struct master *master, uint64_t now);
 /* Takes listeners out of epoll, e.g. before they are closed. */
 void master_stop_accepting(struct master *master);
+/* A worker has read who is behind a proxy: may he come in? */
+void master_judge_proxied(struct master *master, const struct child *worker,
+                          const struct control *control);
 /* For a new list of listeners. */
 void master_own_listeners(struct master *master);
 

@@ -42,6 +42,9 @@ take_report(struct master *master, struct child *child,
         limits_logged_in(master->limits, control->id, child);
         sessions_learn(master->sessions, control, child);
         break;
+    case CONTROL_PROXIED:
+        master_judge_proxied(master, child, control);
+        break;
     case CONTROL_SECURED:
         sessions_learn(master->sessions, control, child);
         break;
@@ -55,6 +58,8 @@ take_report(struct master *master, struct child *child,
         child_answered(child, process_now());
         break;
     case CONTROL_CONNECTION:
+    case CONTROL_ADMIT:
+    case CONTROL_REFUSE:
     case CONTROL_EVICT:
     case CONTROL_KICK:
     case CONTROL_PING:

@@ -105,6 +105,18 @@ sessions_learn(struct sessions *sessions, const struct control *control,
         sessions_set_state(row, SESSION_MAIL);
 }
 
+void
+sessions_moved(struct sessions *sessions, const struct control *control,
+               const void *owner)
+{
+    struct session *row = sessions_find(sessions, control->id);
+
+    if (row == NULL || row->owner != owner)
+        return;
+    row->peer = control->peer;
+    row->peer_port = control->peer_port;
+}
+
 static void
 remove_row(struct sessions *sessions, struct session *row)
 {

@@ -54,6 +54,9 @@ struct session *sessions_first(const struct sessions *sessions);
  * are ignored. */
 void sessions_learn(struct sessions *sessions, const struct control *control,
                     const void *owner);
+/* The same: the client behind a proxy. */
+void sessions_moved(struct sessions *sessions, const struct control *control,
+                    const void *owner);
 void sessions_set_state(struct session *row, enum session_state state);
 /* As limits_remove() and limits_remove_owner(). */
 void sessions_remove(struct sessions *sessions, uint64_t id,

@@ -74,6 +74,12 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_LIST, 0, 0, "trusted_networks", "", "",
         "Networks (10.0.0.0/8, 2001:db8::/32) from which neither "
         "max_sessions_per_ip nor login_failure_delay counts."),
+    KEY(KPOP_KEY_LIST, 0, 0, "haproxy_trusted_networks", "", "",
+        "Networks of proxies that tell the client's address by the PROXY "
+        "protocol; others are refused where it is expected."),
+    KEY(KPOP_KEY_LIST, 0, 0, "haproxy_services", "kpop pop3 pop3s",
+        "kpop pop3 pop3s",
+        "The listeners that expect it, if there are such networks."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions", "10000", "",
         "How many connections there may be at all."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions_per_ip", "50", "",
@@ -259,16 +265,16 @@ read_accounts(const struct reading *r)
 }
 
 static int32_t
-read_networks(const struct reading *r)
+read_networks(const struct reading *r, const char *key,
+              struct network **networks_out, size_t *count_out)
 {
-    const char *at = reading_text(r, "trusted_networks");
-    struct settings *s = r->settings;
+    const char *at = reading_text(r, key);
     char word[ADDRESS_TEXT_MAX];
     char sentence[160];
 
     /* No more networks than octets in the text. */
-    s->trusted = calloc(strlen(at) + 1, sizeof(s->trusted[0]));
-    if (s->trusted == NULL)
+    *networks_out = calloc(strlen(at) + 1, sizeof((*networks_out)[0]));
+    if (*networks_out == NULL)
         return reading_no_memory(r);
     for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
         size_t span = strcspn(at, " \t");
@@ -276,16 +282,36 @@ read_networks(const struct reading *r)
         snprintf(word, sizeof(word), "%.*s",
                  (int)(span < INT_MAX ? span : INT_MAX), at);
         if (span >= sizeof(word)
-            || !network_parse(word, &s->trusted[s->trusted_count])) {
+            || !network_parse(word, &(*networks_out)[*count_out])) {
             snprintf(sentence, sizeof(sentence),
                      "%s is no network such as 10.0.0.0/8 or 2001:db8::/32",
                      word);
-            return reading_blame(r, "trusted_networks", sentence);
+            return reading_blame(r, key, sentence);
         }
-        s->trusted_count++;
+        (*count_out)++;
         at += span;
     }
     return KPOP_OK;
+}
+
+static int32_t
+read_proxies(const struct reading *r)
+{
+    struct settings *s = r->settings;
+    int32_t rc = read_networks(r, "haproxy_trusted_networks", &s->proxies,
+                               &s->proxy_count);
+
+    if (rc != KPOP_OK)
+        return rc;
+    s->proxy_services = strdup(reading_text(r, "haproxy_services"));
+    return s->proxy_services != NULL ? KPOP_OK : reading_no_memory(r);
+}
+
+bool
+kpopd_settings_proxied(const struct settings *settings, const char *service)
+{
+    return settings->proxy_count > 0
+           && kpopd_settings_list(settings->proxy_services, service);
 }
 
 static int32_t
@@ -398,7 +424,10 @@ kpopd_settings_read(const struct kpop_api *api,
     if (rc == KPOP_OK)
         rc = read_accounts(&r);
     if (rc == KPOP_OK)
-        rc = read_networks(&r);
+        rc = read_networks(&r, "trusted_networks", &settings_out->trusted,
+                           &settings_out->trusted_count);
+    if (rc == KPOP_OK)
+        rc = read_proxies(&r);
     if (rc == KPOP_OK)
         rc = read_metrics(&r);
     if (rc == KPOP_OK)
@@ -426,5 +455,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);
+    free(settings->proxies);
+    free(settings->proxy_services);
     memset(settings, 0, sizeof(*settings));
 }

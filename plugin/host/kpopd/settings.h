@@ -60,6 +60,9 @@ struct settings {
     struct account auth_user;
     struct network *trusted;
     size_t trusted_count;
+    struct network *proxies; /* none: nobody sends the PROXY protocol */
+    size_t proxy_count;
+    char *proxy_services;    /* by blanks; the listeners that expect it */
     uint32_t max_sessions;
     uint32_t max_sessions_per_ip;
     uint32_t max_unauthenticated;
@@ -92,6 +95,9 @@ int32_t kpopd_settings_read(const struct kpop_api *api,
 /* Is there anything for this pool of auth processes to do? */
 bool kpopd_settings_want_pool(const struct settings *settings,
                               enum auth_pool pool);
+/* Does a connection to this service begin with a proxy's header? */
+bool kpopd_settings_proxied(const struct settings *settings,
+                            const char *service);
 /* Is word one of the words of a list? */
 bool kpopd_settings_list(const char *list, const char *word);
 void kpopd_settings_free(struct settings *settings);

@@ -37,10 +37,11 @@ static void
 on_log(void *host, void *conn, uint32_t level, const char *event,
        const char *line)
 {
+    char longer[LOG_LINE_MAX];
+
     (void)host;
-    (void)conn;
     metrics_note_event(event, line);
-    log_line(level, event, line);
+    log_line(level, event, conn_say_via(conn, line, longer, sizeof(longer)));
 }
 
 const struct kpop_host worker_host = {
@@ -220,6 +221,10 @@ obey(struct worker *worker, const struct control *control, int pass)
     case CONTROL_EVICT:
         conn_evict(worker, control->id);
         break;
+    case CONTROL_ADMIT:
+    case CONTROL_REFUSE:
+        conn_proxy_verdict(worker, control);
+        break;
     case CONTROL_KICK:
         conn_kick(worker, control->id);
         break;
@@ -234,6 +239,7 @@ obey(struct worker *worker, const struct control *control, int pass)
         break;
     case CONTROL_READY:
     case CONTROL_LISTENER:
+    case CONTROL_PROXIED:
     case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
