@@ -222,6 +222,9 @@ def limits_count_the_client_and_not_the_proxy():
         mark = server.mark()
         one(v1("192.0.2.7"), "bob")
         tap.equal(silent.rest(), b"", "the oldest before login")
+        tap.await_(lambda: [s["user"] for s in who(server)] == ["alice",
+                                                                "bob"],
+                   "the master knows of both")
         with behind(server, v2("192.0.2.7")) as third:
             tap.contains(third.line(), "-ERR [SYS/TEMP] too many")
             tap.equal(third.rest(), b"")
