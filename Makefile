@@ -424,10 +424,12 @@ uninstall:
 clean:
 	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz
 
+# The same octets of each commit: what a user has told git or gzip is not asked.
 dist:
 	@mkdir -p $(BUILD)
-	git archive --prefix=kpop-$(VERSION)/ HEAD \
-		| gzip -9n >$(BUILD)/kpop-$(VERSION).tar.gz
+	git -c tar.umask=022 -c core.autocrlf=false -c core.eol=lf archive \
+		--prefix=kpop-$(VERSION)/ -o $(BUILD)/kpop-$(VERSION).tar HEAD
+	GZIP= gzip -9nf $(BUILD)/kpop-$(VERSION).tar
 	@echo $(BUILD)/kpop-$(VERSION).tar.gz
 
 # Packages of HEAD, into $(BUILD)/deb and $(BUILD)/rpm.  They want what the
