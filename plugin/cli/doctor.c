@@ -365,7 +365,7 @@ doctor_rest(struct doctor *doctor)
     entry = module_load(doctor->cli->module, error, sizeof(error));
     if (entry == NULL)
         return;
-    log_set(false, KPOP_LOG_ERROR);
+    log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
     fflush(stdout);
     setup = setup_load(entry, doctor->cli->config, NULL, error,
                        sizeof(error));

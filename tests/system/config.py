@@ -161,7 +161,7 @@ def bad_value_of_each_kind():
             ("weak_enctypes", "maybe", "yes or no"),       # yes or no
             ("weak_enctypes", "YES", "yes or no"),
             ("plaintext", "sometimes", "tls always never"),  # choice
-            ("log", "file", "stderr syslog"),
+            ("log", "file", "stderr syslog journal"),
             ("mechanisms", "USER NTLM", "NTLM"),           # list of choices
             ("keytab", "kpop.keytab", "absolute"),         # path
             ("replay_cache", "replay", "absolute"),

@@ -292,7 +292,7 @@ main(int argc, char **argv)
 
     if (mkdtemp(folder) == NULL)
         return 1;
-    log_set(false, KPOP_LOG_ERROR);
+    log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
     status = check_main(argc, argv, "kpopd_auth", tests,
                         sizeof(tests) / sizeof(tests[0]));
     setup_free(setup);

@@ -79,14 +79,14 @@ begin(void)
     CHECK(mkdtemp(folder) != NULL);
     snprintf(path, sizeof(path), "%s/log", folder);
     start_daemon();
-    log_syslog_at(path);
-    log_set(true, KPOP_LOG_INFO);
+    log_daemons_at(path, path);
+    log_set(LOG_TO_SYSLOG, KPOP_LOG_INFO);
 }
 
 static void
 end(void)
 {
-    log_set(false, KPOP_LOG_INFO);
+    log_set(LOG_TO_STDERR, KPOP_LOG_INFO);
     stop_daemon();
     (void)rmdir(folder);
 }
@@ -167,7 +167,7 @@ TEST(daemon_that_comes_later_is_found)
 {
     begin();
     stop_daemon();
-    log_set(true, KPOP_LOG_INFO);
+    log_set(LOG_TO_SYSLOG, KPOP_LOG_INFO);
     line("n=1");
     start_daemon();
     line("n=2");

@@ -609,7 +609,7 @@ main(int argc, char **argv)
     if (mkdtemp(root) == NULL)
         return 1;
     snprintf(box, sizeof(box), "%s/box", root);
-    log_set(false, KPOP_LOG_ERROR);
+    log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
     status = check_main(argc, argv, "kpopd_maildir", tests,
                         sizeof(tests) / sizeof(tests[0]));
     snprintf(command, sizeof(command), "rm -rf %s", root);

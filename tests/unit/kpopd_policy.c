@@ -305,7 +305,7 @@ main(int argc, char **argv)
         return 1;
     snprintf(state, sizeof(state), "%s/state", root);
     snprintf(box, sizeof(box), "%s/box", root);
-    log_set(false, KPOP_LOG_ERROR);
+    log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
     rc = check_main(argc, argv, "kpopd_policy", tests,
                     sizeof(tests) / sizeof(tests[0]));
     snprintf(command, sizeof(command), "rm -rf %s", root);

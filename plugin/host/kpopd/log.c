@@ -14,17 +14,20 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/logform.h"
 #include "plugin/host/kpopd/logsocket.h"
 #include "plugin/kpop_plugin.h"
 
 static const char *syslog_path = "/dev/log";
-static bool to_syslog;
+static const char *journal_path = "/run/systemd/journal/socket";
+static enum log_target target;
 static bool to_socket; /* stderr is one, as under systemd */
 static atomic_ulong dropped;
 static uint32_t max_level = KPOP_LOG_INFO;
@@ -40,22 +43,43 @@ static const struct {
 };
 
 void
-log_syslog_at(const char *path)
+log_daemons_at(const char *syslog, const char *journal)
 {
-    syslog_path = path;
+    syslog_path = syslog;
+    journal_path = journal;
+}
+
+/* systemd.exec(5): JOURNAL_STREAM names the device and inode of the stream it
+ * gave us.  A container may have the stream without the socket. */
+static bool
+is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[64];
+    struct stat st;
+
+    if (stream == NULL || fstat(fd, &st) != 0)
+        return false;
+    snprintf(own, sizeof(own), "%ju:%ju", (uintmax_t)st.st_dev,
+             (uintmax_t)st.st_ino);
+    return strcmp(stream, own) == 0 && access(journal_path, W_OK) == 0;
 }
 
 void
-log_set(bool use_syslog, uint32_t level)
+log_set(enum log_target wanted, uint32_t level)
 {
-    to_syslog = use_syslog;
+    target = wanted;
     max_level = level;
-    if (use_syslog && !logsocket_open(syslog_path)) {
-        to_syslog = false;
-        log_event(KPOP_LOG_ERROR, "process.fail",
-                  "call=socket error=\"%s\" text=\"the log stays on "
-                  "standard error\"", strerror(errno));
-    }
+    if (wanted == LOG_TO_STDERR && is_journal(STDERR_FILENO))
+        target = LOG_TO_JOURNAL;
+    if (target == LOG_TO_STDERR
+        || logsocket_open(target == LOG_TO_SYSLOG ? syslog_path
+                                                  : journal_path))
+        return;
+    target = LOG_TO_STDERR;
+    log_event(KPOP_LOG_ERROR, "process.fail",
+              "call=socket error=\"%s\" text=\"the log stays on standard "
+              "error\"", strerror(errno));
 }
 
 /*
@@ -82,15 +106,26 @@ log_begin(void)
     close(fd);
 }
 
-/* `text` ends with a newline, which is none of syslog's.  False when nobody
- * reads. */
+/* `text` ends with a newline, which is not theirs. */
+static bool
+write_datagram(int priority, const char *text, size_t len)
+{
+    char out[LOGFORM_MAX];
+    size_t size = target == LOG_TO_SYSLOG
+                      ? logform_syslog(priority, text, len - 1, out)
+                      : logform_journal(priority, text, len - 1, out);
+
+    return size > 0 && logsocket_send(out, size);
+}
+
+/* False when nobody reads. */
 static bool
 write_line(int priority, const char *text, size_t len)
 {
     ssize_t wrote;
 
-    if (to_syslog)
-        return logsocket_send(priority, text, len - 1);
+    if (target != LOG_TO_STDERR)
+        return write_datagram(priority, text, len);
     do
         wrote = to_socket ? send(STDERR_FILENO, text, len,
                                  MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -124,6 +159,7 @@ log_line(uint32_t level, const char *event, const char *line)
 {
     char text[LOG_LINE_MAX];
     int len;
+    int i;
     int saved = errno;
 
     if (level > KPOP_LOG_DEBUG)
@@ -137,6 +173,10 @@ log_line(uint32_t level, const char *event, const char *line)
         return;
     if ((size_t)len > sizeof(text) - 2)
         len = (int)sizeof(text) - 2;
+    /* It is clean; were it not, it still could not forge another line. */
+    for (i = 0; i < len; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)
+            text[i] = '?';
     text[len] = '\n';
     if (!write_dropped()
         || !write_line(levels[level].priority, text, (size_t)len + 1))

@@ -1,5 +1,6 @@
 /*
- * log.h - one line an event, to stderr or syslog, for all kpopd processes.
+ * log.h - one line an event, to stderr, syslog or the journal, for all
+ * kpopd processes.
  *
  * Lines are "event=ID level=WORD pid=N key=value ...".  Each is one write, so
  * that processes and store threads never interleave.  Nothing secret may be
@@ -18,15 +19,19 @@
 enum { LOG_LINE_MAX = 2048 };
 
 /*
- * First of all: from here on stderr never blocks; syslog never does.  A line
+ * First of all: from here on no line blocks.  One
  * that nobody reads is dropped and counted; log.dropped tells how many, once
  * somebody reads again.
  */
 void log_begin(void);
-/* For tests, before log_set(): a daemon elsewhere than at /dev/log. */
-void log_syslog_at(const char *path);
-/* Until it is called: stderr and KPOP_LOG_INFO. */
-void log_set(bool use_syslog, uint32_t level);
+enum log_target { LOG_TO_STDERR, LOG_TO_SYSLOG, LOG_TO_JOURNAL };
+
+/* For tests, before log_set(): daemons elsewhere than at /dev/log and
+ * /run/systemd/journal/socket. */
+void log_daemons_at(const char *syslog, const char *journal);
+/* Until it is called: stderr and KPOP_LOG_INFO.  A stderr that systemd has
+ * connected to the journal means the journal. */
+void log_set(enum log_target target, uint32_t level);
 /* `line` is clean already (the module's are). */
 void log_line(uint32_t level, const char *event, const char *line);
 void log_event(uint32_t level, const char *event, const char *format, ...)

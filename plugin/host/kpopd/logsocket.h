@@ -1,5 +1,6 @@
 /*
- * logsocket.h - lines to the syslog daemon, as datagrams that never block.
+ * logsocket.h - log lines as datagrams, to the syslog daemon or the journal,
+ * that never block.
  *
  * One socket for all processes: the master opens it with its own rights and
  * its children inherit it.  It stays the same descriptor when the daemon is
@@ -14,13 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Makes the socket, once, and connects it if somebody listens at `path`,
- * which must stay.  False without a socket; errno. */
+/* Makes the socket, once for each path, and connects it if somebody listens at
+ * `path`, which must stay; children that were started for another path keep
+ * theirs.  False without a socket; errno. */
 bool logsocket_open(const char *path);
 /* For who closes descriptors; -1 without one. */
 int logsocket_descriptor(void);
-/* At most LOG_LINE_MAX.  False when the line is lost: the daemon is slow, or
- * there is none. */
-bool logsocket_send(int priority, const char *text, size_t len);
+/* One datagram.  False when it is lost: the daemon is slow, or there is
+ * none. */
+bool logsocket_send(const char *octets, size_t len);
 
 #endif

@@ -47,7 +47,7 @@ take_generation(struct master *master, struct generation *generation,
         master->current->draining = true;
     master->current = generation;
     certwatch_begin(&master->certificates, generation->setup->tls_print);
-    log_set(s->use_syslog, s->log_level);
+    log_set(s->log, s->log_level);
     listen_log(listeners);
     master_open_tool(master, s->state_dir);
     master_open_metrics(master, s->metrics);

@@ -90,7 +90,7 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_TEXT, 0, 0, "metrics", "", "",
         "Where metrics are served: unix:PATH, or a loopback address and port "
         "such as 127.0.0.1:9109."),
-    KEY(KPOP_KEY_CHOICE, 0, 0, "log", "stderr", "stderr syslog",
+    KEY(KPOP_KEY_CHOICE, 0, 0, "log", "stderr", "stderr syslog journal",
         "Where the log lines go."),
     KEY(KPOP_KEY_CHOICE, 0, 0, "log_level", "info",
         "error warning info debug", "Which log lines are written."),
@@ -347,6 +347,7 @@ read_numbers(const struct reading *r)
                                          "debug" };
     struct settings *s = r->settings;
     const char *level = reading_text(r, "log_level");
+    const char *log = reading_text(r, "log");
     unsigned cores = processors();
     uint32_t i;
 
@@ -363,7 +364,9 @@ read_numbers(const struct reading *r)
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
     s->login_delay = (uint32_t)number_of(r, "login_delay", 0);
     s->retr_sets_seen = strcmp(reading_text(r, "retr_sets_seen"), "yes") == 0;
-    s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
+    s->log = strcmp(log, "syslog") == 0    ? LOG_TO_SYSLOG
+             : strcmp(log, "journal") == 0 ? LOG_TO_JOURNAL
+                                           : LOG_TO_STDERR;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)
         if (strcmp(level, words[i]) == 0)

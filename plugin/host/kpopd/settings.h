@@ -17,6 +17,7 @@
 
 #include "plugin/host/kpopd/address.h"
 #include "plugin/host/kpopd/control.h"
+#include "plugin/host/kpopd/log.h"
 #include "plugin/kpop_plugin.h"
 
 extern const struct kpop_key kpopd_keys[];
@@ -76,7 +77,7 @@ struct settings {
     bool retr_sets_seen;
     bool sdps;              /* the module's key */
     char *sdps_headers;     /* names by blanks */
-    bool use_syslog;
+    enum log_target log;
     uint32_t log_level;
     bool external;       /* EXTERNAL can work */
     bool tickets_wanted; /* KPOP, or GSSAPI and there is a keytab */
