@@ -1,3 +1,4 @@
+/* LDFLAGS: -Wl,--wrap=time */
 /*
  * tls.c - tests of the stage that speaks TLS, with OpenSSL as the client: the
  * octets, what the handshake tells, and how it ends.
@@ -11,11 +12,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/lib/check.h"
 #include "tests/unit/tls_fixture.h"
 
+time_t __real_time(time_t *out);
+time_t __wrap_time(time_t *out);
+
 static struct fixture f;
+static time_t ahead; /* our clock; OpenSSL's own stays */
+
+time_t
+__wrap_time(time_t *out)
+{
+    time_t now = __real_time(NULL) + ahead;
+
+    if (out != NULL)
+        *out = now;
+    return now;
+}
+
 static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
 static void
@@ -394,6 +411,29 @@ TEST(certificates_that_are_not_good_are_nobodys)
     }
 }
 
+/* Who comes back each hour never shows it again. */
+TEST(certificate_that_ended_since_is_nobodys_when_resumed)
+{
+    enum { DAY = 24 * 60 * 60, HALF_HOUR = 30 * 60 };
+
+    fixture_begin();
+    fixture_certificate(&(struct wish){ .name = "alice" });
+    for (size_t i = 0; i < 2; i++) {
+        ahead = DAY - HALF_HOUR;
+        begin_as(versions[i], "alice");
+        CHECK(fixture_run(&f));
+        check_is_alice();
+        check_echo();
+        ahead = DAY + HALF_HOUR;
+        fixture_resume(&f);
+        CHECK(fixture_run(&f));
+        CHECK(facts().resumed);
+        check_is_nobody("expired");
+        fixture_free(&f);
+    }
+    ahead = 0;
+}
+
 TEST(certificates_beyond_32_kib_end_the_handshake)
 {
     fixture_begin();
@@ -451,6 +491,7 @@ TEST_MAIN("tls",
           T(x1_tls_1_2_without_an_extended_secret_has_no_name),
           T(client_certificate_is_taken_and_kept_when_resumed),
           T(certificates_that_are_not_good_are_nobodys),
+          T(certificate_that_ended_since_is_nobodys_when_resumed),
           T(certificates_beyond_32_kib_end_the_handshake),
           T(session_is_not_resumed_where_other_authorities_are_asked),
           T(files_are_cleaned_up))
