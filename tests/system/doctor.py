@@ -730,6 +730,31 @@ def key_for_everybody_is_found():
 # ---- the configuration ----
 
 
+def names_are_no_commands_to_the_shell():
+    """Pasted by root: no value of the configuration, no name in a keytab may
+    run anything.  Only the shell's own commands are within reach."""
+    evil = "pop/x'$(:>pwned)'y"
+    kpopd = sound(hostname="x'$(:>pwned)'y", tls_certificate="/letsencrypt/"
+                  "live/$(:>pwned)/a.pem", tls_key="/nothing")
+    admin(f'addprinc -randkey "{evil}"', f'modprinc -allow_tix "{evil}"',
+          f'ktadd -norandkey -k {kpopd.directory}/keytab "{evil}"')
+    try:
+        code, findings = told(kpopd)
+        tap.equal(code, 1, "status")
+        for check in ("kdc", "names", "tls"):
+            tap.contains([f["check"] for f in findings], check)
+        tap.true(any("modprinc" in f["mend"] and "x'" in f["mend"]
+                     for f in findings), f"{findings}")
+        for finding in findings:
+            subprocess.run(["/bin/sh", "-c", finding["mend"]], check=False,
+                           env={"PATH": "/nonexistent"}, cwd=kpopd.directory,
+                           stderr=subprocess.DEVNULL)
+            tap.true(not os.path.exists(kpopd.directory + "/pwned"),
+                     finding["mend"])
+    finally:
+        admin(f'delprinc -force "{evil}"')
+
+
 def mistake_in_the_configuration_is_found():
     kpopd = sound(idle_timeout="never")
     heals(kpopd, "configuration", f"{kpopd.path}:", "idle_timeout")
