@@ -434,6 +434,37 @@ TEST(certificate_that_ended_since_is_nobodys_when_resumed)
     ahead = 0;
 }
 
+static void
+join(const char *to, const char *first, const char *second)
+{
+    char command[1000];
+
+    (void)snprintf(command, sizeof(command), "cat %s %s >%s",
+                   fixture_path(first), fixture_path(second),
+                   fixture_path(to));
+    CHECK_INT(system(command), 0);
+}
+
+/* Signatures are dear: those of a chain that leads to nobody we know are not
+ * checked, and so it isn't seen that this one is false. */
+TEST(strangers_chain_is_not_worked_through)
+{
+    static const struct wish far = { .name = "far", .issuer = "far",
+                                     .is_authority = true };
+
+    fixture_begin();
+    fixture_certificate(&far);
+    fixture_certificate(&(struct wish){ .name = "alice", .issuer = "far" });
+    fixture_certificate(&far);
+    begin_as(TLS1_3_VERSION, "alice");
+    join("both.pem", "alice.pem", "far.pem");
+    CHECK_INT(SSL_use_certificate_chain_file(f.client,
+                                             fixture_path("both.pem")), 1);
+    CHECK(fixture_run(&f));
+    check_is_nobody("self-signed certificate in certificate chain");
+    fixture_free(&f);
+}
+
 TEST(certificates_beyond_32_kib_end_the_handshake)
 {
     fixture_begin();
@@ -492,6 +523,7 @@ TEST_MAIN("tls",
           T(client_certificate_is_taken_and_kept_when_resumed),
           T(certificates_that_are_not_good_are_nobodys),
           T(certificate_that_ended_since_is_nobodys_when_resumed),
+          T(strangers_chain_is_not_worked_through),
           T(certificates_beyond_32_kib_end_the_handshake),
           T(session_is_not_resumed_where_other_authorities_are_asked),
           T(files_are_cleaned_up))
