@@ -128,6 +128,30 @@ TEST(one_record_takes_16_kib_of_output)
     fixture_free(&f);
 }
 
+static bool
+shakes_by(const char *group)
+{
+    bool stands;
+
+    fixture_init(&f);
+    CHECK_INT(fixture_world(&f), STATUS_OK);
+    CHECK_INT(SSL_CTX_set1_groups_list(f.context, group), 1);
+    fixture_connect(&f, TLS1_3_VERSION, 0);
+    stands = fixture_run(&f);
+    CHECK_INT(f.news, stands ? TLS_STANDS : TLS_FAILED);
+    fixture_free(&f);
+    return stands;
+}
+
+TEST(only_curves_are_spoken_because_fields_are_dear)
+{
+    CHECK(shakes_by("X25519"));
+    CHECK(shakes_by("P-256"));
+    CHECK(shakes_by("P-384"));
+    CHECK(!shakes_by("ffdhe2048"));
+    CHECK(!shakes_by("ffdhe8192"));
+}
+
 /* ---- the end ---- */
 
 TEST(words_instead_of_tls_get_an_alert)
@@ -510,6 +534,7 @@ TEST_MAIN("tls",
           T(both_versions_whole_and_in_single_octets),
           T(octets_in_the_clear_come_first_and_are_counted),
           T(one_record_takes_16_kib_of_output),
+          T(only_curves_are_spoken_because_fields_are_dear),
           T(words_instead_of_tls_get_an_alert),
           T(garbage_is_answered_by_an_alert),
           T(what_failed_stays_so),
