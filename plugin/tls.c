@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kpop/engine.h"
 #include "plugin/tls_internal.h"
@@ -292,15 +293,30 @@ tls_output(struct tls *tls)
 
 /* ---- what the handshake gave ---- */
 
+/* Of a resumed session it is what was found at its first handshake, and in TLS
+ * 1.3 each ticket gives another one, without end. */
+static long
+get_verdict(const struct tls *tls, const X509 *certificate)
+{
+    long verdict = SSL_get_verify_result(tls->ssl);
+    time_t now = time(NULL);
+
+    if (verdict == X509_V_OK
+        && X509_cmp_time(X509_get0_notAfter(certificate), &now) <= 0)
+        return X509_V_ERR_CERT_HAS_EXPIRED;
+    return verdict;
+}
+
 static int
 get_certificate(struct tls *tls, struct tls_facts *facts)
 {
     X509 *certificate = SSL_get0_peer_certificate(tls->ssl);
-    long verdict = SSL_get_verify_result(tls->ssl);
+    long verdict;
     int size;
 
     if (certificate == NULL)
         return STATUS_OK;
+    verdict = get_verdict(tls, certificate);
     if (X509_NAME_oneline(X509_get_subject_name(certificate), tls->subject,
                           SUBJECT_MAX) == NULL)
         tls->subject[0] = '\0';

@@ -55,6 +55,12 @@ print_json(struct doctor *doctor, bool is_error, const char *text)
     json_close(json, '}');
 }
 
+static bool
+is_control(char c)
+{
+    return (unsigned char)c < 0x20 || c == 0x7f;
+}
+
 static void tell(struct doctor *doctor, bool is_error, const char *format,
                  va_list args) __attribute__((format(printf, 3, 0)));
 
@@ -68,7 +74,7 @@ tell(struct doctor *doctor, bool is_error, const char *format, va_list args)
     vsnprintf(text, sizeof(text), format, args);
     /* What a library or a file said must not break the line. */
     for (char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+        if (is_control(*p))
             *p = ' ';
     }
     doctor->errors += is_error ? 1 : 0;
@@ -128,8 +134,10 @@ doctor_quote(const char *word, char *out)
         return out;
     }
     out[len++] = '\'';
-    /* What doesn't fit becomes a word that names nothing. */
-    for (; *word != '\0' && len < DOCTOR_TEXT_MAX - 6; word++) {
+    /* What doesn't fit, or would speak to the terminal, becomes a word that
+     * names nothing. */
+    for (; *word != '\0' && !is_control(*word) && len < DOCTOR_TEXT_MAX - 6;
+         word++) {
         if (*word == '\'') {
             memcpy(out + len, "'\\''", 4);
             len += 4;

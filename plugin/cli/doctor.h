@@ -20,7 +20,7 @@
 enum {
     DOCTOR_NAME_MAX = 256,
     DOCTOR_TEXT_MAX = 2048, /* a sentence, a path in quotes */
-    DOCTOR_MEND_MAX = 8192  /* a command */
+    DOCTOR_MEND_MAX = 32768 /* a command of some such words, never cut */
 };
 
 /* A key of the keytab. */

@@ -188,13 +188,25 @@ gives_ticket(struct asking *asking, const char *principal)
     return code != KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN;
 }
 
+static void
+mend_refusal(struct doctor *doctor, const char *principal, const char *more)
+{
+    char kadmin[DOCTOR_TEXT_MAX];
+    char query[DOCTOR_TEXT_MAX];
+    char quoted[DOCTOR_TEXT_MAX];
+
+    snprintf(query, sizeof(query), "modprinc +allow_tix +allow_svr -expire "
+             "never %s%.900s", more, principal);
+    doctor_mend(doctor, "%s %s", doctor_kadmin(principal, kadmin),
+                doctor_quote(query, quoted));
+}
+
 /* The name that clients ask for first; code: of its own question. */
 static void
 check_own(struct asking *asking, const char *principal, krb5_error_code code,
           bool has_ticket)
 {
     struct doctor *doctor = asking->doctor;
-    char kadmin[DOCTOR_TEXT_MAX];
     char why[DOCTOR_NAME_MAX];
 
     if (code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN
@@ -203,9 +215,7 @@ check_own(struct asking *asking, const char *principal, krb5_error_code code,
     } else if (code != 0 && code != KRB5KDC_ERR_PREAUTH_REQUIRED
                && !has_ticket) {
         asking->unknown = principal;
-        doctor_mend(doctor, "%s 'modprinc +allow_tix +allow_svr -expire "
-                    "never -pwexpire never %s'",
-                    doctor_kadmin(principal, kadmin), principal);
+        mend_refusal(doctor, principal, "-pwexpire never ");
         doctor_error(doctor, "the KDC on %s: %s", principal,
                      say(asking->context, code, why));
     } else if (doctor->keytab_read && !doctor_has_key(doctor, principal)) {
@@ -313,8 +323,7 @@ check_service(struct asking *asking, const char *principal)
         doctor_warn(doctor, "keytab %s has keys of %s, whom the KDC does not "
                     "know", path, principal);
     } else {
-        doctor_mend(doctor, "%s 'modprinc +allow_tix +allow_svr -expire "
-                    "never %s'", doctor_kadmin(principal, kadmin), principal);
+        mend_refusal(doctor, principal, "");
         doctor_error(doctor, "the KDC gives no ticket for %s: %s", principal,
                      say(asking->context, code, why));
     }

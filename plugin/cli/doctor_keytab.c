@@ -84,12 +84,14 @@ is_kdc(void)
 const char *
 doctor_kadmin(const char *principal, char *out)
 {
-    const char *realm = strrchr(principal, '@');
+    const char *at = strrchr(principal, '@');
+    char realm[DOCTOR_NAME_MAX]; /* in quotes it still fits */
     char quoted[DOCTOR_TEXT_MAX];
 
-    snprintf(out, DOCTOR_TEXT_MAX, "%s -r %s -q",
+    snprintf(realm, sizeof(realm), "%s", at != NULL ? at + 1 : "");
+    snprintf(out, DOCTOR_TEXT_MAX, "%s -r %.2000s -q",
              is_kdc() ? "kadmin.local" : "kadmin",
-             doctor_quote(realm != NULL ? realm + 1 : "", quoted));
+             doctor_quote(realm, quoted));
     return out;
 }
 
@@ -102,15 +104,15 @@ doctor_mend_key(struct doctor *doctor, const char *principal, bool is_new,
     char kadmin[DOCTOR_TEXT_MAX];
     char query[DOCTOR_TEXT_MAX];
     char quoted[DOCTOR_TEXT_MAX];
-    char add[DOCTOR_MEND_MAX / 2] = "";
-    char give[DOCTOR_MEND_MAX / 2] = "";
+    char add[4 * DOCTOR_TEXT_MAX + 16] = "";
+    char give[3 * DOCTOR_TEXT_MAX] = "";
     struct stat st;
 
     doctor_kadmin(principal, kadmin);
     if (is_new) {
         snprintf(query, sizeof(query), "addprinc -randkey %.1000s",
                  principal);
-        snprintf(add, sizeof(add), "%.500s %.1900s && ", kadmin,
+        snprintf(add, sizeof(add), "%s %s && ", kadmin,
                  doctor_quote(query, quoted));
     }
     /* Keys of a principal that was deleted have the new one's numbers. */
@@ -119,13 +121,13 @@ doctor_mend_key(struct doctor *doctor, const char *principal, bool is_new,
 
         snprintf(query, sizeof(query), "ktremove -k %.900s %.900s all", path,
                  principal);
-        snprintf(add + len, sizeof(add) - len, "%.500s %.1900s && ", kadmin,
+        snprintf(add + len, sizeof(add) - len, "%s %s && ", kadmin,
                  doctor_quote(query, quoted));
     }
     if (stat(path, &st) != 0 && doctor->auth_user.name != NULL) {
         doctor_quote(path, quoted);
-        snprintf(give, sizeof(give), " && chown %s %.1200s && chmod 600 "
-                 "%.1200s", doctor->auth_user.name, quoted, quoted);
+        snprintf(give, sizeof(give), " && chown %s %s && chmod 600 %s",
+                 doctor->auth_user.name, quoted, quoted);
     }
     snprintf(query, sizeof(query), "ktadd -k %.900s%s%s %.900s", path,
              strncmp(kadmin, "kadmin.local", 12) == 0

@@ -38,6 +38,16 @@ own_address(char *out, size_t size)
     freeifaddrs(list);
 }
 
+static void
+mend_hosts(struct doctor *doctor, const char *address)
+{
+    char line[DOCTOR_TEXT_MAX];
+    char quoted[DOCTOR_TEXT_MAX];
+
+    snprintf(line, sizeof(line), "%s %s", address, doctor->host);
+    doctor_mend(doctor, "echo %s >>/etc/hosts", doctor_quote(line, quoted));
+}
+
 static bool
 has_key_for(const struct doctor *doctor, const char *name)
 {
@@ -70,8 +80,7 @@ check_back(struct doctor *doctor, const struct addrinfo *entry)
         return;
     if (getnameinfo(entry->ai_addr, entry->ai_addrlen, name, sizeof(name),
                     NULL, 0, NI_NAMEREQD) != 0) {
-        doctor_mend(doctor, "echo '%s %s' >>/etc/hosts", address,
-                    doctor->host);
+        mend_hosts(doctor, address);
         doctor_warn(doctor, "%s has the address %s, which has no name; "
                     "besides this machine's file, DNS should know it",
                     doctor->host, address);
@@ -109,8 +118,7 @@ doctor_names(struct doctor *doctor)
     }
     if (code != 0) {
         own_address(address, sizeof(address));
-        doctor_mend(doctor, "echo '%s %s' >>/etc/hosts", address,
-                    doctor->host);
+        mend_hosts(doctor, address);
         doctor_error(doctor, "%s has no address: %s; besides this machine's "
                      "file, DNS must know it", doctor->host,
                      gai_strerror(code));

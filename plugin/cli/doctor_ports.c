@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "plugin/cli/doctor.h"
@@ -24,6 +25,7 @@ static const char *const keys[] = { "listen_kpop", "listen_pop3",
 /* Who listens at a port. */
 struct holder {
     long pid; /* 0: not to be seen */
+    bool is_trusted; /* root's, or the caller's own */
     char name[32];
 };
 
@@ -93,10 +95,14 @@ has_socket(const char *pid, const char *socket_name)
 static void
 name_holder(const char *pid, struct holder *holder)
 {
+    struct stat st;
     char path[64];
     FILE *file;
 
     holder->pid = strtol(pid, NULL, 10);
+    snprintf(path, sizeof(path), "/proc/%.20s", pid);
+    holder->is_trusted = stat(path, &st) == 0
+                         && (st.st_uid == 0 || st.st_uid == geteuid());
     snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
     file = fopen(path, "re");
     if (file == NULL)
@@ -109,7 +115,7 @@ name_holder(const char *pid, struct holder *holder)
 static struct holder
 find_holder(unsigned port)
 {
-    struct holder holder = { 0, "" };
+    struct holder holder = { 0, false, "" };
     unsigned long inode = find_inode("/proc/net/tcp", port);
     const struct dirent *entry;
     char wanted[64];
@@ -163,9 +169,10 @@ tell_taken(struct doctor *doctor, const char *key, const char *where,
     struct holder holder = find_holder(port);
     char unit[128];
 
-    /* systemd holds sockets for kpopd. */
-    if (strcmp(holder.name, "kpopd") == 0
-        || strcmp(holder.name, "systemd") == 0)
+    /* systemd holds sockets for kpopd; anybody can be called so. */
+    if (holder.is_trusted
+        && (strcmp(holder.name, "kpopd") == 0
+            || strcmp(holder.name, "systemd") == 0))
         return;
     if (holder.pid == 0) {
         doctor_mend(doctor, "ss -tlnp 'sport = :%u'", port);

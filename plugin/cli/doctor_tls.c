@@ -79,19 +79,22 @@ mend_certificate(const struct pair *pair, bool key_is_good)
     char file[DOCTOR_TEXT_MAX];
     char key[DOCTOR_TEXT_MAX];
     char kept[2 * DOCTOR_TEXT_MAX + 32];
-    char make[DOCTOR_TEXT_MAX];
+    char make[2 * DOCTOR_TEXT_MAX + 64];
+    char name[DOCTOR_TEXT_MAX];
 
     if (live != NULL) {
-        doctor_mend(doctor, "certbot renew --force-renewal --cert-name %.*s",
-                    (int)strcspn(live + 18, "/"), live + 18);
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(live + 18, "/"),
+                 live + 18);
+        doctor_mend(doctor, "certbot renew --force-renewal --cert-name %s",
+                    doctor_quote(name, file));
         return;
     }
     doctor_quote(pair->certificate, file);
     doctor_quote(pair->key, key);
     keep(pair->certificate, kept, sizeof(kept));
-    snprintf(make, sizeof(make), "-days 90 -subj /CN=%.200s -addext "
-             "subjectAltName=%s:%.200s", host, is_address ? "IP" : "DNS",
-             host);
+    doctor_quote(host, name);
+    snprintf(make, sizeof(make), "-days 90 -subj /CN=%s -addext "
+             "subjectAltName=%s:%s", name, is_address ? "IP" : "DNS", name);
     if (!key_is_good)
         mend_both(pair, kept, make);
     else if (strcmp(pair->certificate, pair->key) != 0)

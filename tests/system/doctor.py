@@ -562,9 +562,20 @@ def missing_saslauthd_socket_is_found():
 
 
 def taken_port_is_found():
+    is_found_at_our_port("python3", "")
+
+
+def port_of_a_false_kpopd_is_found():
+    """1109 is a port that everybody may take, by any name."""
+    is_found_at_our_port("kpopd", "open('/proc/self/comm', 'w')"
+                         ".write('kpopd')\nos.setuid(65534)\n")
+
+
+@tap.helper
+def is_found_at_our_port(name, first):
     kpopd = sound()
     holder = subprocess.Popen(
-        ["python3", "-c", "import socket, sys\n"
+        ["python3", "-c", "import os, socket, sys\n" + first +
          "s = socket.create_server(('127.0.0.1', 1109))\n"
          "print('ready', flush=True)\nsys.stdin.read()\n"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -573,7 +584,7 @@ def taken_port_is_found():
         # The doctor is silent as soon as the process has ended.
         code, findings = told(kpopd)
         tap.equal((code, [f["check"] for f in findings]), (1, ["ports"]))
-        tap.contains(findings[0]["text"], "taken by python3, process "
+        tap.contains(findings[0]["text"], f"taken by {name}, process "
                      f"{holder.pid}")
         subprocess.run(["sh", "-c", findings[0]["mend"]], check=True)
         tap.equal(holder.wait(timeout=20 * tap.SLOW), -signal.SIGTERM)
@@ -728,6 +739,31 @@ def key_for_everybody_is_found():
 
 
 # ---- the configuration ----
+
+
+def names_are_no_commands_to_the_shell():
+    """Pasted by root: no value of the configuration, no name in a keytab may
+    run anything.  Only the shell's own commands are within reach."""
+    evil = "pop/x'$(:>pwned)'y"
+    kpopd = sound(hostname="x'$(:>pwned)'y", tls_certificate="/letsencrypt/"
+                  "live/$(:>pwned)/a.pem", tls_key="/nothing")
+    admin(f'addprinc -randkey "{evil}"', f'modprinc -allow_tix "{evil}"',
+          f'ktadd -norandkey -k {kpopd.directory}/keytab "{evil}"')
+    try:
+        code, findings = told(kpopd)
+        tap.equal(code, 1, "status")
+        for check in ("kdc", "names", "tls"):
+            tap.contains([f["check"] for f in findings], check)
+        tap.true(any("modprinc" in f["mend"] and "x'" in f["mend"]
+                     for f in findings), f"{findings}")
+        for finding in findings:
+            subprocess.run(["/bin/sh", "-c", finding["mend"]], check=False,
+                           env={"PATH": "/nonexistent"}, cwd=kpopd.directory,
+                           stderr=subprocess.DEVNULL)
+            tap.true(not os.path.exists(kpopd.directory + "/pwned"),
+                     finding["mend"])
+    finally:
+        admin(f'delprinc -force "{evil}"')
 
 
 def mistake_in_the_configuration_is_found():

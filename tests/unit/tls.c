@@ -1,3 +1,4 @@
+/* LDFLAGS: -Wl,--wrap=time */
 /*
  * tls.c - tests of the stage that speaks TLS, with OpenSSL as the client: the
  * octets, what the handshake tells, and how it ends.
@@ -11,11 +12,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/lib/check.h"
 #include "tests/unit/tls_fixture.h"
 
+time_t __real_time(time_t *out);
+time_t __wrap_time(time_t *out);
+
 static struct fixture f;
+static time_t ahead; /* our clock; OpenSSL's own stays */
+
+time_t
+__wrap_time(time_t *out)
+{
+    time_t now = __real_time(NULL) + ahead;
+
+    if (out != NULL)
+        *out = now;
+    return now;
+}
+
 static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
 
 static void
@@ -109,6 +126,30 @@ TEST(one_record_takes_16_kib_of_output)
     CHECK_INT(fixture_hear(&f, heard, MUCH), MUCH);
     CHECK(memcmp(text, heard, MUCH) == 0);
     fixture_free(&f);
+}
+
+static bool
+shakes_by(const char *group)
+{
+    bool stands;
+
+    fixture_init(&f);
+    CHECK_INT(fixture_world(&f), STATUS_OK);
+    CHECK_INT(SSL_CTX_set1_groups_list(f.context, group), 1);
+    fixture_connect(&f, TLS1_3_VERSION, 0);
+    stands = fixture_run(&f);
+    CHECK_INT(f.news, stands ? TLS_STANDS : TLS_FAILED);
+    fixture_free(&f);
+    return stands;
+}
+
+TEST(only_curves_are_spoken_because_fields_are_dear)
+{
+    CHECK(shakes_by("X25519"));
+    CHECK(shakes_by("P-256"));
+    CHECK(shakes_by("P-384"));
+    CHECK(!shakes_by("ffdhe2048"));
+    CHECK(!shakes_by("ffdhe8192"));
 }
 
 /* ---- the end ---- */
@@ -394,6 +435,60 @@ TEST(certificates_that_are_not_good_are_nobodys)
     }
 }
 
+/* Who comes back each hour never shows it again. */
+TEST(certificate_that_ended_since_is_nobodys_when_resumed)
+{
+    enum { DAY = 24 * 60 * 60, HALF_HOUR = 30 * 60 };
+
+    fixture_begin();
+    fixture_certificate(&(struct wish){ .name = "alice" });
+    for (size_t i = 0; i < 2; i++) {
+        ahead = DAY - HALF_HOUR;
+        begin_as(versions[i], "alice");
+        CHECK(fixture_run(&f));
+        check_is_alice();
+        check_echo();
+        ahead = DAY + HALF_HOUR;
+        fixture_resume(&f);
+        CHECK(fixture_run(&f));
+        CHECK(facts().resumed);
+        check_is_nobody("expired");
+        fixture_free(&f);
+    }
+    ahead = 0;
+}
+
+static void
+join(const char *to, const char *first, const char *second)
+{
+    char command[1000];
+
+    (void)snprintf(command, sizeof(command), "cat %s %s >%s",
+                   fixture_path(first), fixture_path(second),
+                   fixture_path(to));
+    CHECK_INT(system(command), 0);
+}
+
+/* Signatures are dear: those of a chain that leads to nobody we know are not
+ * checked, and so it isn't seen that this one is false. */
+TEST(strangers_chain_is_not_worked_through)
+{
+    static const struct wish far = { .name = "far", .issuer = "far",
+                                     .is_authority = true };
+
+    fixture_begin();
+    fixture_certificate(&far);
+    fixture_certificate(&(struct wish){ .name = "alice", .issuer = "far" });
+    fixture_certificate(&far);
+    begin_as(TLS1_3_VERSION, "alice");
+    join("both.pem", "alice.pem", "far.pem");
+    CHECK_INT(SSL_use_certificate_chain_file(f.client,
+                                             fixture_path("both.pem")), 1);
+    CHECK(fixture_run(&f));
+    check_is_nobody("self-signed certificate in certificate chain");
+    fixture_free(&f);
+}
+
 TEST(certificates_beyond_32_kib_end_the_handshake)
 {
     fixture_begin();
@@ -439,6 +534,7 @@ TEST_MAIN("tls",
           T(both_versions_whole_and_in_single_octets),
           T(octets_in_the_clear_come_first_and_are_counted),
           T(one_record_takes_16_kib_of_output),
+          T(only_curves_are_spoken_because_fields_are_dear),
           T(words_instead_of_tls_get_an_alert),
           T(garbage_is_answered_by_an_alert),
           T(what_failed_stays_so),
@@ -451,6 +547,8 @@ TEST_MAIN("tls",
           T(x1_tls_1_2_without_an_extended_secret_has_no_name),
           T(client_certificate_is_taken_and_kept_when_resumed),
           T(certificates_that_are_not_good_are_nobodys),
+          T(certificate_that_ended_since_is_nobodys_when_resumed),
+          T(strangers_chain_is_not_worked_through),
           T(certificates_beyond_32_kib_end_the_handshake),
           T(session_is_not_resumed_where_other_authorities_are_asked),
           T(files_are_cleaned_up))
