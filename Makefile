@@ -356,7 +356,8 @@ install: all
 		-e 's|@version@|$(VERSION)|' packaging/kpop.pc.in \
 		>$(DESTDIR)$(libdir)/pkgconfig/kpop.pc
 	$(INSTALL) -m 644 plugin.conf.sample README.md SECURITY.md NEWS \
-		LICENSE plugin/host/null.c $(DESTDIR)$(docdir)/
+		LICENSE packaging/admin-guide.md plugin/host/null.c \
+		$(DESTDIR)$(docdir)/
 	$(INSTALL) -d $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir)
 	$(INSTALL) -m 644 packaging/completion/kpopctl $(DESTDIR)$(bashdir)/
 	$(INSTALL) -m 644 packaging/completion/_kpopctl $(DESTDIR)$(zshdir)/
@@ -411,7 +412,7 @@ uninstall:
 		rm -f $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; \
 	done
 	for file in plugin.conf.sample README.md SECURITY.md NEWS LICENSE \
-			null.c; do rm -f $(DESTDIR)$(docdir)/$$file; done
+			admin-guide.md null.c; do rm -f $(DESTDIR)$(docdir)/$$file; done
 	for unit in $(units); do \
 		rm -f $(DESTDIR)$(unitdir)/$${unit##*/}; \
 	done

@@ -481,6 +481,13 @@ def users_and_folders_are_made():
         status = os.stat(os.path.join(root, path))
         tap.equal(status.st_mode & 0o7777, mode, path)
         tap.equal(status.st_uid, owner, path)
+    mail = os.path.join(root, "var/vmail")
+    os.chmod(mail, 0o750)
+    os.chown(mail, 1, 1)
+    run(tool("systemd-tmpfiles"), f"--root={root}", "--create")
+    status = os.stat(mail)
+    tap.equal((status.st_mode & 0o7777, status.st_uid, status.st_gid),
+              (0o750, 1, 1), "what the site has made of it")
 
 
 def kpopd_needs_no_more_than_the_capabilities_of_its_unit():
