@@ -131,11 +131,13 @@ TEST(one_record_takes_16_kib_of_output)
 static bool
 shakes_by(const char *group)
 {
+    char list[32]; /* its macro wants no const */
     bool stands;
 
+    snprintf(list, sizeof(list), "%s", group);
     fixture_init(&f);
     CHECK_INT(fixture_world(&f), STATUS_OK);
-    CHECK_INT(SSL_CTX_set1_groups_list(f.context, group), 1);
+    CHECK_INT(SSL_CTX_set1_groups_list(f.context, list), 1);
     fixture_connect(&f, TLS1_3_VERSION, 0);
     stands = fixture_run(&f);
     CHECK_INT(f.news, stands ? TLS_STANDS : TLS_FAILED);
