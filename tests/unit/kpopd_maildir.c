@@ -63,7 +63,7 @@ open_box(void)
 {
     struct maildir *maildir = NULL;
 
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_OK);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_OK);
     return maildir;
 }
 
@@ -285,12 +285,13 @@ TEST(symlinked_maildir_or_folder_is_refused)
     fresh();
     snprintf(path, sizeof(path), "%s/link", root);
     CHECK_INT(symlink(box, path), 0);
-    CHECK_INT(maildir_open(path, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(path, NULL, stuff_wire_octets, &maildir),
+              KPOP_PERM);
     CHECK(maildir == NULL);
     CHECK_INT(unlink(path), 0);
     CHECK_INT(rmdir(at("cur")), 0);
     CHECK_INT(symlink("/tmp", at("cur")), 0);
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_PERM);
     CHECK(maildir == NULL);
 }
 
@@ -301,12 +302,13 @@ TEST(missing_maildir_and_plain_file_are_perm)
 
     fresh();
     snprintf(path, sizeof(path), "%s/nobody", root);
-    CHECK_INT(maildir_open(path, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(path, NULL, stuff_wire_octets, &maildir),
+              KPOP_PERM);
     deliver("tmp/mbox", "From x\n");
-    CHECK_INT(maildir_open(at("tmp/mbox"), stuff_wire_octets, &maildir),
+    CHECK_INT(maildir_open(at("tmp/mbox"), NULL, stuff_wire_octets, &maildir),
               KPOP_PERM);
     CHECK_INT(rmdir(at("new")), 0);
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_PERM);
 }
 
 TEST(second_open_is_in_use_until_the_first_closes)
@@ -316,7 +318,8 @@ TEST(second_open_is_in_use_until_the_first_closes)
 
     fresh();
     first = open_box();
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &second), KPOP_IN_USE);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &second),
+              KPOP_IN_USE);
     CHECK(second == NULL);
     maildir_close(first);
     second = open_box();

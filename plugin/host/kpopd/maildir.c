@@ -128,9 +128,10 @@ warn_of_rights(const struct maildir *maildir)
 }
 
 int32_t
-maildir_open(const char *path, maildir_count_fn *count_fn,
-             struct maildir **maildir_out)
+maildir_open(const char *path, const char *index_directory,
+             maildir_count_fn *count_fn, struct maildir **maildir_out)
 {
+    char index_path[PATH_MAX];
     struct maildir *maildir = calloc(1, sizeof(*maildir));
     int32_t rc = KPOP_NO_MEMORY;
 
@@ -142,10 +143,13 @@ maildir_open(const char *path, maildir_count_fn *count_fn,
     maildir->msg = NO_MESSAGE;
     maildir->count_octets = count_fn;
     maildir->path = strdup(path);
+    if (index_directory != NULL
+        && maildir_index_path(index_directory, path, index_path) == 0)
+        maildir->index_path = strdup(index_path);
     if (maildir->path != NULL)
         rc = lock(maildir);
     if (rc == KPOP_OK)
-        rc = maildir_list_read(&maildir->list, maildir->fd, path, true);
+        rc = maildir_enter(maildir);
     if (rc != KPOP_OK) {
         maildir_close(maildir);
         return rc;
@@ -173,6 +177,7 @@ maildir_close(struct maildir *maildir)
     if (maildir->fd >= 0)
         close(maildir->fd);
     maildir_list_free(&maildir->list);
+    free(maildir->index_path);
     free(maildir->path);
     free(maildir);
 }
@@ -180,7 +185,8 @@ maildir_close(struct maildir *maildir)
 uint32_t
 maildir_count(const struct maildir *maildir)
 {
-    return (uint32_t)maildir->list.count;
+    return (uint32_t)(maildir->loaded ? maildir->list.count
+                                      : maildir->head.count);
 }
 
 void
@@ -315,8 +321,10 @@ int32_t
 maildir_read(struct maildir *maildir, uint32_t msg, uint64_t offset,
              void *buffer, uint32_t size)
 {
-    int32_t rc = open_message(maildir, msg);
+    int32_t rc = maildir_load(maildir);
 
+    if (rc == KPOP_OK)
+        rc = open_message(maildir, msg);
     return rc == KPOP_OK ? read_at(maildir, offset, buffer, size, 0) : rc;
 }
 
@@ -332,7 +340,8 @@ maildir_read_now(struct maildir *maildir, uint32_t msg, uint64_t offset,
 bool
 maildir_size_is_known(const struct maildir *maildir, uint32_t msg)
 {
-    return maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
+    return maildir->loaded
+           && maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
 }
 
 /*
@@ -383,9 +392,12 @@ count_wire(struct maildir *maildir, uint64_t *octets_out)
 int32_t
 maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
 {
-    struct maildir_msg *msg = &maildir->list.msgs[number];
-    int32_t rc;
+    int32_t rc = maildir_load(maildir);
+    struct maildir_msg *msg;
 
+    if (rc != KPOP_OK)
+        return rc;
+    msg = &maildir->list.msgs[number];
     if (msg->octets != KPOP_UNKNOWN) {
         *octets_out = msg->octets;
         return KPOP_OK;
@@ -396,9 +408,14 @@ maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
     maildir_close_message(maildir);
     if (rc == KPOP_GONE) {
         *octets_out = 0;
+        msg->gone = true;
         rc = KPOP_OK;
     }
-    if (rc == KPOP_OK)
+    if (rc == KPOP_OK) {
         msg->octets = *octets_out;
+        maildir->unknown--;
+        maildir->unsaved += !msg->gone;
+        maildir_save(maildir);
+    }
     return rc;
 }

@@ -114,7 +114,7 @@ log_odd_entry(const char *path, enum maildir_folder folder, const char *name,
 
 /* NULL when the entry is a message, else why not. */
 static const char *
-entry_fault(int dir_fd, const struct dirent *entry)
+entry_fault(int dir_fd, const struct dirent *entry, bool *unsure)
 {
     struct stat st;
 
@@ -126,8 +126,10 @@ entry_fault(int dir_fd, const struct dirent *entry)
     } else if (entry->d_type != DT_REG) {
         return "it is no plain file";
     }
-    if (faccessat(dir_fd, entry->d_name, R_OK, AT_EACCESS) != 0)
+    if (faccessat(dir_fd, entry->d_name, R_OK, AT_EACCESS) != 0) {
+        *unsure = true;
         return errno == ENOENT ? "it is gone" : strerror(errno);
+    }
     return NULL;
 }
 
@@ -143,7 +145,7 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
          errno = 0) {
         if (entry->d_name[0] == '.')
             continue;
-        fault = entry_fault(dirfd(dir), entry);
+        fault = entry_fault(dirfd(dir), entry, &list->unsure);
         if (fault == NULL)
             rc = add(list, entry->d_name, folder);
         else if (log_path != NULL)
@@ -196,15 +198,14 @@ delivery_time(const char *name)
     return i > 0 ? seconds : UINT64_MAX;
 }
 
-/* By time, then base, so that flags and folders never change the order. */
-static int
-by_order(const void *a, const void *b, void *arg)
+int
+maildir_list_order(const struct maildir_list *a,
+                   const struct maildir_msg *one,
+                   const struct maildir_list *b,
+                   const struct maildir_msg *other)
 {
-    const struct maildir_list *list = arg;
-    const struct maildir_msg *one = a;
-    const struct maildir_msg *other = b;
-    const char *name = maildir_list_name(list, one);
-    const char *other_name = maildir_list_name(list, other);
+    const char *name = maildir_list_name(a, one);
+    const char *other_name = maildir_list_name(b, other);
     uint64_t time = delivery_time(name);
     uint64_t other_time = delivery_time(other_name);
     size_t len =
@@ -214,11 +215,23 @@ by_order(const void *a, const void *b, void *arg)
     if (time != other_time)
         return time < other_time ? -1 : 1;
     order = memcmp(name, other_name, len);
-    if (order == 0 && one->base_len != other->base_len)
-        return one->base_len < other->base_len ? -1 : 1;
+    return order != 0 ? order : (int)one->base_len - (int)other->base_len;
+}
+
+/* By time, then base, so that flags and folders never change the order. */
+static int
+by_order(const void *a, const void *b, void *arg)
+{
+    const struct maildir_list *list = arg;
+    const struct maildir_msg *one = a;
+    const struct maildir_msg *other = b;
+    int order = maildir_list_order(list, one, list, other);
+
     if (order == 0 && one->folder != other->folder)
         return one->folder < other->folder ? -1 : 1;
-    return order != 0 ? order : strcmp(name, other_name);
+    return order != 0 ? order
+                      : strcmp(maildir_list_name(list, one),
+                               maildir_list_name(list, other));
 }
 
 static int

@@ -38,7 +38,14 @@ struct maildir_list {
     char *text; /* the names, each with its NUL */
     size_t text_len;
     size_t text_room;
+    /* An entry could not be read, which may change without a trace. */
+    bool unsure;
 };
+
+enum { MAILDIR_HASH_SIZE = 33 };
+
+/* 128 bits as hexadecimal digits. */
+void maildir_hash(const char *text, size_t len, char out[MAILDIR_HASH_SIZE]);
 
 void maildir_list_free(struct maildir_list *list);
 /* All messages of the maildir open as dir_fd, in their order.  Entries that
@@ -48,6 +55,12 @@ int32_t maildir_list_read(struct maildir_list *list, int dir_fd,
                           const char *path, bool log_odd);
 const char *maildir_list_name(const struct maildir_list *list,
                               const struct maildir_msg *msg);
+/* As strcmp(): where two messages stand, whatever their folders and flags;
+ * 0 for those of one base. */
+int maildir_list_order(const struct maildir_list *a,
+                       const struct maildir_msg *one,
+                       const struct maildir_list *b,
+                       const struct maildir_msg *other);
 /* Takes over the present names of messages that were renamed meanwhile, from
  * a second reading.  Messages that are not in it become gone.  0, or -1
  * without memory. */

@@ -39,6 +39,18 @@ is_plain(const char *name, size_t len)
     return true;
 }
 
+static const u128 basis =
+    (u128)0x6C62272E07BB0142u << 64 | 0x62B821756295C58Du;
+
+void
+maildir_hash(const char *text, size_t len, char out[MAILDIR_HASH_SIZE])
+{
+    u128 hash = fnv(basis, text, len);
+
+    snprintf(out, MAILDIR_HASH_SIZE, "%016llx%016llx",
+             (unsigned long long)(hash >> 64), (unsigned long long)hash);
+}
+
 /*
  * The unique part when it is a unique-id by RFC 1939 section 7; else a hash
  * of the base.  Two files of one base are told apart by folder and flags too.
@@ -48,7 +60,6 @@ maildir_list_uidl(const struct maildir_list *list,
                   const struct maildir_msg *msg,
                   char uidl_out[KPOP_UIDL_MAX + 1])
 {
-    const u128 basis = (u128)0x6C62272E07BB0142u << 64 | 0x62B821756295C58Du;
     const char *name = maildir_list_name(list, msg);
     u128 hash;
 

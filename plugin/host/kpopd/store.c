@@ -82,8 +82,8 @@ run_open(struct pool_job *pool_job)
     struct store_job *job = (struct store_job *)pool_job;
 
     job->result =
-        maildir_open(job->path, job->conn->worker->api->wire_octets,
-                     &job->maildir);
+        maildir_open(job->path, job->conn->worker->setup->settings.index_dir,
+                     job->conn->worker->api->wire_octets, &job->maildir);
 }
 
 static void
@@ -95,7 +95,7 @@ done_open(struct pool_job *pool_job)
     if (job->result == KPOP_OK) {
         job->result = api->put_box(job->op, job->maildir,
                                    maildir_count(job->maildir),
-                                   KPOP_UNKNOWN);
+                                   maildir_total(job->maildir));
         if (job->result != KPOP_OK)
             maildir_close(job->maildir);
     }
