@@ -188,6 +188,14 @@ TEST(delivery_removal_and_flags_by_others_are_seen)
     CHECK_INT(total(), 20);
 }
 
+TEST(another_file_of_the_same_name_has_its_own_size)
+{
+    indexed();
+    CHECK_INT(unlink(at("new/1.a")), 0);
+    deliver("new/1.a", "longer than before\n");
+    CHECK_STR(answers(), "1.a=20 2.b=8 3.c=12 ");
+}
+
 TEST(times_that_are_set_back_do_not_hide_a_delivery)
 {
     struct timespec times[2];
@@ -394,6 +402,7 @@ static const struct check_test tests[] = {
     T(total_is_known_at_once_when_the_index_is_there),
     T(recent_change_is_never_trusted),
     T(delivery_removal_and_flags_by_others_are_seen),
+    T(another_file_of_the_same_name_has_its_own_size),
     T(times_that_are_set_back_do_not_hide_a_delivery),
     T(another_maildir_in_its_place_is_read),
     T(index_of_another_folder_is_not_believed),

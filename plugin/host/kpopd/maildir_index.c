@@ -32,6 +32,7 @@ enum { SAME_UNIQUE = 1, SAME_BASE = 2 };
 /* A message in the file. */
 struct disk_msg {
     uint64_t octets;
+    uint64_t file;
     uint32_t name;
     uint8_t base_len;
     uint8_t unique_len;
@@ -252,6 +253,7 @@ take_message(struct maildir_msg *msg, const struct disk_msg *disk,
         return false;
     memset(msg, 0, sizeof(*msg));
     msg->octets = disk->octets;
+    msg->file = disk->file;
     msg->name = disk->name;
     msg->base_len = disk->base_len;
     msg->unique_len = disk->unique_len;
@@ -342,6 +344,7 @@ maildir_index_sizes(const char *path, struct maildir_list *list)
             break;
         if (maildir_list_order(&old, &old.msgs[at], list, msg) != 0
             || msg->same_base || old.msgs[at].same_base
+            || msg->file != old.msgs[at].file
             || old.msgs[at].octets == KPOP_UNKNOWN)
             continue;
         msg->octets = old.msgs[at].octets;
@@ -383,6 +386,7 @@ give_messages(const struct maildir_list *list, uint64_t *octets_out)
     for (i = 0; disk != NULL && i < list->count; i++) {
         msg = &list->msgs[i];
         disk[i].octets = msg->gone ? KPOP_UNKNOWN : msg->octets;
+        disk[i].file = msg->file;
         disk[i].name = msg->name;
         disk[i].base_len = msg->base_len;
         disk[i].unique_len = msg->unique_len;

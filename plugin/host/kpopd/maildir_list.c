@@ -71,7 +71,8 @@ set_name(struct maildir_msg *msg, const char *name, uint32_t at)
 }
 
 static int32_t
-add(struct maildir_list *list, const char *name, enum maildir_folder folder)
+add(struct maildir_list *list, const char *name, enum maildir_folder folder,
+    uint64_t file)
 {
     struct maildir_msg *msg;
     uint32_t at;
@@ -94,6 +95,7 @@ add(struct maildir_list *list, const char *name, enum maildir_folder folder)
     msg = &list->msgs[list->count++];
     memset(msg, 0, sizeof(*msg));
     msg->octets = KPOP_UNKNOWN;
+    msg->file = file;
     msg->folder = (uint8_t)folder;
     set_name(msg, name, at);
     return KPOP_OK;
@@ -112,25 +114,42 @@ log_odd_entry(const char *path, enum maildir_folder folder, const char *name,
               log_quote(full, quoted, sizeof(quoted)), why);
 }
 
+/* The owner's bits can't be overruled; else the kernel is asked. */
+static bool
+is_readable(int dir_fd, const char *name, const struct stat *st)
+{
+    return (st->st_uid == geteuid() && (st->st_mode & S_IRUSR) != 0)
+           || faccessat(dir_fd, name, R_OK, AT_EACCESS) == 0;
+}
+
 /* NULL when the entry is a message, else why not. */
 static const char *
-entry_fault(int dir_fd, const struct dirent *entry, bool *unsure)
+entry_fault(int dir_fd, const struct dirent *entry, struct stat *st_out,
+            bool *unsure)
 {
-    struct stat st;
-
-    if (entry->d_type == DT_UNKNOWN) {
-        if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            return errno == ENOENT ? "it is gone" : strerror(errno);
-        if (!S_ISREG(st.st_mode))
-            return "it is no plain file";
-    } else if (entry->d_type != DT_REG) {
+    if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
         return "it is no plain file";
+    if (fstatat(dir_fd, entry->d_name, st_out, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!S_ISREG(st_out->st_mode))
+            return "it is no plain file";
+        if (is_readable(dir_fd, entry->d_name, st_out))
+            return NULL;
     }
-    if (faccessat(dir_fd, entry->d_name, R_OK, AT_EACCESS) != 0) {
-        *unsure = true;
-        return errno == ENOENT ? "it is gone" : strerror(errno);
-    }
-    return NULL;
+    *unsure = true;
+    return errno == ENOENT ? "it is gone" : strerror(errno);
+}
+
+/* Flags and folders don't change it; another file of the name, and one that
+ * was changed in place, differ. */
+static uint64_t
+file_mark(const struct stat *st)
+{
+    const uint64_t prime = 0x9E3779B97F4A7C15u;
+    uint64_t mark = (uint64_t)st->st_ino * prime;
+
+    mark = (mark ^ mark >> 29 ^ (uint64_t)st->st_size) * prime;
+    mark = (mark ^ mark >> 29 ^ (uint64_t)st->st_mtim.tv_sec) * prime;
+    return (mark ^ mark >> 29 ^ (uint64_t)st->st_mtim.tv_nsec) * prime;
 }
 
 static int32_t
@@ -139,15 +158,16 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
 {
     const struct dirent *entry;
     const char *fault;
+    struct stat st;
     int32_t rc = KPOP_OK;
 
     for (errno = 0; rc == KPOP_OK && (entry = readdir(dir)) != NULL;
          errno = 0) {
         if (entry->d_name[0] == '.')
             continue;
-        fault = entry_fault(dirfd(dir), entry, &list->unsure);
+        fault = entry_fault(dirfd(dir), entry, &st, &list->unsure);
         if (fault == NULL)
-            rc = add(list, entry->d_name, folder);
+            rc = add(list, entry->d_name, folder, file_mark(&st));
         else if (log_path != NULL)
             log_odd_entry(log_path, folder, entry->d_name, fault);
     }

@@ -22,6 +22,7 @@ extern const char *const maildir_folder_names[FOLDER_COUNT];
 
 struct maildir_msg {
     uint64_t octets;    /* on the wire; KPOP_UNKNOWN until learned */
+    uint64_t file;      /* what tells its file from another of this name */
     uint32_t name;      /* where in the list's text */
     uint8_t base_len;   /* before the colon */
     uint8_t unique_len; /* before comma and colon */
