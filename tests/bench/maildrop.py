@@ -1,0 +1,188 @@
+#!/usr/bin/env python3
+# maildrop.py - processor time of sessions on a large maildrop, kpopd's against
+# Dovecot's in one run: USER, PASS, STAT, QUIT with what was learned before
+# (warm) and without (cold), with the sizes in the names and without, then
+# with LIST and UIDL.  Counted is who serves the mail, kpopd's worker and
+# Dovecot's pop3; messages are links to one text on each side, in memory.
+#
+# SPDX-License-Identifier: MIT
+import ctypes
+import glob
+import os
+import shutil
+import statistics
+import tempfile
+import time
+
+from figures import Kpopd, Pop3, Realm, passwords, tap
+
+from harness import dovecot as suite
+from harness import net, server
+
+COUNT = int(os.environ.get("KPOP_BENCH_MESSAGES", "100000"))
+ROUNDS, TIMES = 3, 10
+WARM = 40  # times as many sessions of ours, which a tick can't resolve
+TEXT = ("From: bob@example.org\nSubject: large\n\n"
+        + "This is a line of a message.\n" * 50).encode()
+TICK = 1000 / os.sysconf("SC_CLK_TCK")
+
+
+def fill(path, sizes, owner):
+    """COUNT messages, seen before, with or without S= and W=."""
+    shutil.rmtree(path, ignore_errors=True)
+    for name in ("new", "cur", "tmp"):
+        os.makedirs(os.path.join(path, name))
+    end = (f",S={len(TEXT)},W={len(TEXT) + TEXT.count(10)}:2," if sizes
+           else ":2,")
+    first = os.path.join(path, "tmp", "text")
+    with open(first, "wb") as file:
+        file.write(TEXT)
+    for i in range(COUNT):
+        os.link(first, f"{path}/cur/{1000000000 + i}.M{i * 7919 % 999983}"
+                f"P{i % 30000}.mail.example.org{end}")
+    os.unlink(first)
+    server.give(os.path.dirname(path), owner)
+
+
+def ticks(pid):
+    """(its own, those of the children it has waited for)"""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = [int(f) for f in
+                  file.read().rpartition(")")[2].split()[11:15]]
+    return fields[0] + fields[1], fields[2] + fields[3]
+
+
+class Ours:
+    """kpopd: its worker, with all threads."""
+
+    name = "kpopd"
+    factor = WARM
+
+    def __init__(self, directory):
+        self.kpopd = Kpopd(
+            directory, start=False, listen_kpop="", plaintext="always",
+            listen_pop3=f"{net.address()}:0", workers=1,
+            passwords="file:" + passwords(directory, "alice"))
+        self.ports = self.kpopd.ports
+        self.path = os.path.join(self.kpopd.mail, "alice")
+
+    def fill(self, sizes):
+        fill(self.path, sizes, server.WORKER_USER)
+        self.forget()
+        if self.kpopd.process is None:
+            self.kpopd.start()
+
+    def forget(self):
+        for path in glob.glob(os.path.join(self.kpopd.state, "maildirs/*")):
+            os.unlink(path)
+
+    def milliseconds(self):
+        return sum(ticks(pid)[0] for pid in
+                   self.kpopd.children("worker")) * TICK
+
+    def stop(self):
+        self.kpopd.stop()
+
+
+class Theirs:
+    """Dovecot: the pop3 processes, which the master has waited for."""
+
+    name = "Dovecot"
+    factor = 1
+
+    def __init__(self, directory, realm):
+        self.dovecot = suite.Dovecot(directory, realm, tls_=False)
+        self.ports = self.dovecot.ports
+        self.path = os.path.join(self.dovecot.mail, "alice", "Maildir")
+
+    def fill(self, sizes):
+        fill(self.path, sizes, suite.MAIL_USER)
+
+    def forget(self):
+        for path in glob.glob(os.path.join(self.path, "dovecot*")):
+            os.unlink(path)
+
+    def milliseconds(self):
+        tap.await_(lambda: not self.dovecot.processes("pop3"),
+                   "pop3 has ended", 60)
+        return ticks(self.dovecot.process.pid)[1] * TICK
+
+    def stop(self):
+        self.dovecot.stop()
+
+
+def session(side, *commands):
+    with Pop3(side, seconds=120) as client:
+        client.login("alice", "alice-password")
+        tap.contains(client.ok("STAT"), f"+OK {COUNT} ")
+        for command in commands:
+            tap.equal(len(client.multi(command)), COUNT, command)
+        client.ok("QUIT")
+        client.rest()
+
+
+def cost(side, times, *commands, cold=False):
+    """Milliseconds a session, median of the rounds."""
+    found = []
+    for _ in range(ROUNDS):
+        if cold:
+            side.forget()
+        before = side.milliseconds()
+        for _ in range(times):
+            session(side, *commands)
+        found.append((side.milliseconds() - before) / times)
+    return statistics.median(found)
+
+
+def figures(side):
+    """{what: milliseconds}, of one server."""
+    found = {}
+    for sizes in (True, False):
+        side.fill(sizes)
+        # Until the folders' times are old enough to be trusted.
+        ready = time.monotonic() + 5
+        tap.await_(lambda at=ready: time.monotonic() > at, "settled", 10)
+        found["cold" if sizes else "cold, no sizes in the names"] = cost(
+            side, 1, cold=True)
+        if sizes:
+            session(side)
+            found["warm"] = cost(side, TIMES * side.factor)
+            found["warm, LIST and UIDL"] = cost(side, 3, "LIST", "UIDL")
+    return found
+
+
+def main():
+    libc = ctypes.CDLL(None, use_errno=True)
+    with tempfile.TemporaryDirectory(prefix="kpop-bench-") as scratch:
+        os.chmod(scratch, 0o711)
+        mounted = libc.mount(b"tmpfs", scratch.encode(), b"tmpfs", 0,
+                             b"mode=711") == 0
+        net.prepare(scratch)
+        realm = Realm(os.path.join(scratch, "realm"))
+        try:
+            sides = [Ours(os.path.join(scratch, "kpopd"))]
+            try:
+                suite.cover(os.path.join(scratch, "cover"))
+                sides.append(Theirs(os.path.join(scratch, "dovecot"), realm))
+            except tap.Skip as reason:
+                print(f"Dovecot: {reason}")
+            found = []
+            for side in sides:
+                try:
+                    found.append(figures(side))
+                finally:
+                    side.stop()
+            for what, ours in found[0].items():
+                theirs = "".join(f", {other.name} {rest[what]:.1f} ms, ratio "
+                                 f"{rest[what] / ours:.1f}"
+                                 for other, rest in zip(sides[1:], found[1:]))
+                print(f"{COUNT} messages, {what}: kpopd {ours:.2f} ms"
+                      f"{theirs}", flush=True)
+        finally:
+            realm.stop()
+            if mounted:
+                libc.umount2(scratch.encode(), 2)
+
+
+if __name__ == "__main__":
+    main()
