@@ -285,7 +285,8 @@ static bool
 read_body(int fd, const struct maildir_head *head, struct maildir_list *list)
 {
     size_t size = (size_t)head->count * sizeof(struct disk_msg);
-    struct disk_msg *disk = malloc(size + 1);
+    struct disk_msg *disk =
+        calloc((size_t)head->count + 1, sizeof(struct disk_msg));
     bool ok;
 
     list->text_len = list->text_room = (size_t)head->text_len;
