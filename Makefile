@@ -94,7 +94,9 @@ program = -pie -fPIE
 
 objects = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)))
 
-module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c)
+# The last one is made of the catalogues.
+module_objects := $(call objects,kpop/*.c sasl/*.c plugin/*.c) \
+	$(BUILD)/kpop/lang_table.o
 kpopd_objects := $(call objects,plugin/host/kpopd/*.c)
 # kpopctl checks a configuration as kpopd does, so it has all of it but main().
 kpopctl_objects := $(call objects,plugin/cli/*.c) \
@@ -108,9 +110,10 @@ programs := $(if $(module_objects),$(BUILD)/kpop.so) \
 # What dovecot-dev says of its Dovecot.
 dovecot = $(shell . $(DOVECOT_CONFIG) && echo "$$$(1)")
 DOVECOT_INCLUDE ?= $(if $(DOVECOT_CONFIG),$(call dovecot,dovecot_pkgincludedir))
-# Its programs know no sanitizer.
-has_dovecot := $(if $(SANITIZE),,$(if $(DOVECOT_CONFIG),$(wildcard \
-	$(DOVECOT_INCLUDE)/login-common.h)))
+# Its programs know no sanitizer; the libraries are in dovecot-core.
+has_dovecot := $(if $(SANITIZE),,$(if $(DOVECOT_CONFIG),$(and $(wildcard \
+	$(DOVECOT_INCLUDE)/login-common.h),$(wildcard \
+	$(call dovecot,dovecot_pkglibdir)/libdovecot-login.so))))
 dovecot_objects := $(call objects,plugin/host/dovecot/*.c)
 programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
 	$(BUILD)/dovecot/libmech_kpop.so)
@@ -160,6 +163,14 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 # Tests may use what glibc has; the programs say so file by file.
 $(BUILD)/tests/%.o: own_cppflags += -D_GNU_SOURCE=
 
+$(BUILD)/kpop/lang_table.c: packaging/lang/table.awk \
+	$(sort $(wildcard packaging/lang/*.po))
+	@mkdir -p $(@D)
+	$(call quiet,AWK)LC_ALL=C awk -f $^ >$@
+
+$(BUILD)/kpop/lang_table.o: $(BUILD)/kpop/lang_table.c $(BUILD)/flags
+	$(call quiet,CC)$(compile)
+
 $(BUILD)/libkpop.a: $(module_objects)
 	$(call quiet,AR)rm -f $@ && $(AR) rcs $@ $^
 
@@ -177,7 +188,8 @@ $(BUILD)/kpopd: $(kpopd_objects)
 
 $(BUILD)/kpopctl: $(kpopctl_objects)
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
-		$(LOGIN_LIBS) $(KRB5_LIBS) $(LDLIBS)
+		$(LOGIN_LIBS) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
+		$(LDLIBS)
 
 # Dovecot's headers are GNU C and are not ours to warn of; functions that
 # don't fit its tables are never to be built.
@@ -243,7 +255,9 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS)
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 
--include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
+# Not all of the folder: tests/long has whole systems in it.
+-include $(shell find $(addprefix $(BUILD)/,kpop sasl plugin tests) \
+	-name '*.d' -type f 2>/dev/null)
 
 # ---------------------------------------------------------------- testing
 
@@ -317,6 +331,18 @@ datadir = $(prefix)/share
 bashdir ?= $(datadir)/bash-completion/completions
 zshdir ?= $(datadir)/zsh/site-functions
 man_pages := $(wildcard packaging/man/*.[1-8])
+unitdir ?= $(prefix)/lib/systemd/system
+sysusersdir ?= $(prefix)/lib/sysusers.d
+tmpfilesdir ?= $(prefix)/lib/tmpfiles.d
+apparmordir ?= $(sysconfdir)/apparmor.d
+fail2bandir ?= $(sysconfdir)/fail2ban
+units := $(wildcard packaging/systemd/*)
+# FROM:TO of what is installed as it is; a site's changes to the jail stay.
+kept := packaging/fail2ban/jail.d/kpopd.conf:$(fail2bandir)/jail.d
+plain := packaging/sysusers.d/kpopd.conf:$(sysusersdir) \
+	packaging/tmpfiles.d/kpopd.conf:$(tmpfilesdir) \
+	packaging/apparmor/usr.sbin.kpopd:$(apparmordir) \
+	packaging/fail2ban/filter.d/kpopd.conf:$(fail2bandir)/filter.d
 
 install: all
 	$(INSTALL) -d $(DESTDIR)$(moduledir) $(DESTDIR)$(bindir) \
@@ -338,6 +364,19 @@ install: all
 		dir=$(DESTDIR)$(mandir)/man$${page##*.}; \
 		$(INSTALL) -d "$$dir" && \
 		$(INSTALL) -m 644 "$$page" "$$dir/" || exit 1; \
+	done
+	$(INSTALL) -d $(DESTDIR)$(unitdir)
+	set -e; for unit in $(units); do \
+		sed 's|/usr/sbin/kpopd|$(sbindir)/kpopd|' "$$unit" \
+			>$(DESTDIR)$(unitdir)/$${unit##*/}; \
+		chmod 644 $(DESTDIR)$(unitdir)/$${unit##*/}; \
+	done
+	set -e; for pair in $(plain) $(kept); do \
+		dir=$(DESTDIR)$${pair#*:}; file=$${pair%%:*}; \
+		case " $(kept) " in *" $$pair "*) \
+			[ ! -e "$$dir/$${file##*/}" ] || continue ;; esac; \
+		$(INSTALL) -d "$$dir"; \
+		$(INSTALL) -m 644 "$$file" "$$dir/"; \
 	done
 
 # Into the folders of Dovecot, as dovecot-dev names them.
@@ -373,15 +412,24 @@ uninstall:
 	done
 	for file in plugin.conf.sample README.md SECURITY.md NEWS LICENSE \
 			null.c; do rm -f $(DESTDIR)$(docdir)/$$file; done
+	for unit in $(units); do \
+		rm -f $(DESTDIR)$(unitdir)/$${unit##*/}; \
+	done
+	for pair in $(plain); do \
+		file=$${pair%%:*}; \
+		rm -f $(DESTDIR)$${pair#*:}/$${file##*/}; \
+	done
 	-rmdir $(DESTDIR)$(moduledir) $(DESTDIR)$(docdir)
 
 clean:
 	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz
 
+# The same octets of each commit: what a user has told git or gzip is not asked.
 dist:
 	@mkdir -p $(BUILD)
-	git archive --prefix=kpop-$(VERSION)/ HEAD \
-		| gzip -9n >$(BUILD)/kpop-$(VERSION).tar.gz
+	git -c tar.umask=022 -c core.autocrlf=false -c core.eol=lf archive \
+		--prefix=kpop-$(VERSION)/ -o $(BUILD)/kpop-$(VERSION).tar HEAD
+	GZIP= gzip -9nf $(BUILD)/kpop-$(VERSION).tar
 	@echo $(BUILD)/kpop-$(VERSION).tar.gz
 
 # Packages of HEAD, into $(BUILD)/deb and $(BUILD)/rpm.  They want what the
@@ -405,6 +453,11 @@ rpm_foreign := $(if $(wildcard /etc/debian_version),--nodeps \
 	--define '_unitdir /usr/lib/systemd/system' \
 	--define '_tmpfilesdir /usr/lib/tmpfiles.d' \
 	--define '_sysusersdir /usr/lib/sysusers.d')
+ifneq ($(rpm_foreign),)
+rpm_foreign += $(if $(has_dovecot),--define 'dovecot_evr $(shell sed -n \
+	's/.*DOVECOT_VERSION "\([0-9.]*\).*/\1/p' \
+	$(DOVECOT_INCLUDE)/config.h)',--without dovecot)
+endif
 rpm: dist
 	rm -rf $(BUILD)/rpm
 	mkdir -p $(BUILD)/rpm

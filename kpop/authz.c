@@ -27,9 +27,12 @@ void
 authz_refuse_plaintext(struct engine *engine)
 {
     engine_reply(engine, "-ERR [AUTH] %s",
-                 authz_wants_tls(engine)
-                     ? "no passwords without TLS: use TLS or Kerberos first"
-                     : "no passwords here: use another way to log in");
+                 lang_text(engine,
+                           authz_wants_tls(engine)
+                               ? TEXT("no passwords without TLS: use TLS or "
+                                      "Kerberos first")
+                               : TEXT("no passwords here: use another way to "
+                                      "log in")));
 }
 
 bool
@@ -71,12 +74,22 @@ authz_stls(struct engine *engine, const struct cmd_args *args)
                              "without it by sslproto \"\"");
     } else {
         forget(&engine->login);
+        engine->utf8 = false;
+        engine->lang = NULL;
         engine_reply(engine, "+OK begin TLS");
         (void)engine_ask(engine, ENGINE_TLS, tls_answered);
     }
 }
 
-/* ---- USER and the rest ---- */
+/* ---- UTF8 (RFC 6856 section 2), USER and the rest ---- */
+
+void
+authz_utf8(struct engine *engine, const struct cmd_args *args)
+{
+    (void)args;
+    engine->utf8 = true;
+    engine_reply(engine, "+OK messages come as they are, in UTF-8");
+}
 
 void
 authz_user(struct engine *engine, const struct cmd_args *args)
@@ -131,15 +144,16 @@ failure_text(int64_t result)
 {
     switch (result) {
     case STATUS_IN_USE:
-        return "the maildrop is in use by another session, try again later";
+        return TEXT("the maildrop is in use by another session, "
+                    "try again later");
     case STATUS_DELAY:
-        return "too soon after the last login, try again later";
+        return TEXT("too soon after the last login, try again later");
     case STATUS_TEMP:
     case STATUS_NO_MEMORY:
     case STATUS_INVALID:
-        return "login is not possible at the moment, try again later";
+        return TEXT("login is not possible at the moment, try again later");
     default:
-        return "login is not possible, tell your administrator";
+        return TEXT("login is not possible, tell your administrator");
     }
 }
 
@@ -147,7 +161,7 @@ void
 authz_attempt_failed(struct engine *engine, const char *text)
 {
     if (++engine->counts.failures < ENGINE_FAILURES_MAX) {
-        engine_reply(engine, "%s", text);
+        engine_say(engine, text);
         return;
     }
     engine_reply(engine, "-ERR [AUTH] too many failed logins");
@@ -187,8 +201,7 @@ open_answered(struct engine *engine, int64_t result)
         result = STATUS_INVALID;
     if (result != STATUS_OK) {
         drop_close(&engine->drop);
-        engine->expire = UINT32_MAX;
-        engine->login_delay = 0;
+        engine->policy = engine->anybody;
         login_failed(engine, result);
         return;
     }
@@ -286,7 +299,7 @@ static void
 plain_pass(struct engine *engine, const struct cmd_args *args)
 {
     struct buf *data = &engine->data;
-    const char *name = engine->login.name;
+    const char *name = sdps_account(engine, engine->login.name);
 
     if (args->len == 0) {
         engine_reply(engine, "-ERR PASS wants a password");
@@ -304,6 +317,7 @@ static void
 kpop_pass(struct engine *engine)
 {
     struct login *login = &engine->login;
+    const char *account = sdps_account(engine, login->name);
     struct engine_request *request;
 
     /* The AP-REQ is spent on the first name that was asked for. */
@@ -318,8 +332,8 @@ kpop_pass(struct engine *engine)
         return;
     }
     request = engine_ask(engine, ENGINE_STEP, authz_answered);
-    request->data = (const uint8_t *)login->name;
-    request->len = strlen(login->name);
+    request->data = (const uint8_t *)account;
+    request->len = strlen(account);
 }
 
 void

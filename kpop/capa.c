@@ -38,16 +38,18 @@ add_logins(const struct engine *engine, struct buf *out)
         add_sasl(engine, out);
 }
 
-/* What the maildrop's owner was promised; before login, of nobody. */
+/* What the maildrop's owner was promised; before login, everybody. */
 static void
 add_policy(const struct engine *engine, struct buf *out)
 {
-    if (engine->expire == UINT32_MAX)
+    const struct policy *policy = &engine->policy;
+
+    if (policy->expire == UINT32_MAX)
         buf_append_str(out, "EXPIRE NEVER\r\n");
     else
-        buf_printf(out, "EXPIRE %u\r\n", (unsigned)engine->expire);
-    if (engine->login_delay > 0)
-        buf_printf(out, "LOGIN-DELAY %u\r\n", (unsigned)engine->login_delay);
+        buf_printf(out, "EXPIRE %u\r\n", (unsigned)policy->expire);
+    if (policy->login_delay > 0)
+        buf_printf(out, "LOGIN-DELAY %u\r\n", (unsigned)policy->login_delay);
 }
 
 void
@@ -56,13 +58,20 @@ capa_run(struct engine *engine, const struct cmd_args *args)
     struct buf *out = &engine->out;
 
     (void)args;
-    buf_append_str(out, "+OK capability list follows\r\n"
-                        "TOP\r\n"
+    engine_reply(engine, "+OK capability list follows");
+    buf_append_str(out, "TOP\r\n"
                         "UIDL\r\n"
                         "RESP-CODES\r\n"
                         "AUTH-RESP-CODE\r\n"
-                        "PIPELINING\r\n");
+                        "PIPELINING\r\n"
+                        "LANG\r\n");
+    if ((engine->settings.options & OPTION_UTF8) != 0)
+        buf_append_str(out, "UTF8\r\n");
     add_policy(engine, out);
+    if ((engine->settings.options & OPTION_XDELE) != 0)
+        buf_append_str(out, "XDELE\r\n");
+    if ((engine->settings.options & OPTION_SDPS) != 0)
+        buf_append_str(out, "X-SDPS\r\n");
     if (engine->state == IN_AUTH)
         add_logins(engine, out);
     if (engine->state == IN_TRANS)

@@ -16,33 +16,40 @@ enum arg {
     ARG_ANY,       /* not looked at */
     ARG_MSG,
     ARG_OPT_MSG,
-    ARG_MSG_LINES  /* TOP */
+    ARG_MSG_LINES, /* TOP */
+    ARG_RANGE      /* XDELE: a first message, and perhaps a last one */
 };
 
 struct command {
-    char name[5];
+    char name[6];
     unsigned states;
     enum arg arg;
+    unsigned option; /* 0, or the one that it belongs to */
     void (*run)(struct engine *engine, const struct cmd_args *args);
 };
 
 static const struct command commands[] = {
-    { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, capa_run },
-    { "USER", IN_AUTH, ARG_NAME, authz_user },
-    { "PASS", IN_AUTH, ARG_PASSWORD, authz_pass },
-    { "APOP", IN_AUTH, ARG_NAME, authz_apop },
-    { "AUTH", IN_AUTH, ARG_ANY, auth_run },
-    { "STLS", IN_AUTH, ARG_NONE, authz_stls },
-    { "QUIT", IN_AUTH, ARG_NONE, authz_quit },
-    { "STAT", IN_TRANS, ARG_NONE, trans_stat },
-    { "LIST", IN_TRANS, ARG_OPT_MSG, trans_list },
-    { "UIDL", IN_TRANS, ARG_OPT_MSG, trans_uidl },
-    { "RETR", IN_TRANS, ARG_MSG, retr_retr },
-    { "TOP", IN_TRANS, ARG_MSG_LINES, retr_top },
-    { "DELE", IN_TRANS, ARG_MSG, trans_dele },
-    { "NOOP", IN_TRANS, ARG_NONE, trans_noop },
-    { "RSET", IN_TRANS, ARG_NONE, trans_rset },
-    { "QUIT", IN_TRANS, ARG_NONE, trans_quit },
+    { "CAPA", IN_AUTH | IN_TRANS, ARG_NONE, 0, capa_run },
+    { "LANG", IN_AUTH | IN_TRANS, ARG_ANY, 0, lang_run },
+    { "USER", IN_AUTH, ARG_NAME, 0, authz_user },
+    { "PASS", IN_AUTH, ARG_PASSWORD, 0, authz_pass },
+    { "APOP", IN_AUTH, ARG_NAME, 0, authz_apop },
+    { "AUTH", IN_AUTH, ARG_ANY, 0, auth_run },
+    { "STLS", IN_AUTH, ARG_NONE, 0, authz_stls },
+    { "UTF8", IN_AUTH, ARG_NONE, OPTION_UTF8, authz_utf8 },
+    { "QUIT", IN_AUTH, ARG_NONE, 0, authz_quit },
+    { "STAT", IN_TRANS, ARG_NONE, 0, trans_stat },
+    { "LIST", IN_TRANS, ARG_OPT_MSG, 0, trans_list },
+    { "UIDL", IN_TRANS, ARG_OPT_MSG, 0, trans_uidl },
+    { "RETR", IN_TRANS, ARG_MSG, 0, retr_retr },
+    { "TOP", IN_TRANS, ARG_MSG_LINES, 0, retr_top },
+    { "DELE", IN_TRANS, ARG_MSG, 0, trans_dele },
+    { "NOOP", IN_TRANS, ARG_NONE, 0, trans_noop },
+    { "RSET", IN_TRANS, ARG_NONE, 0, trans_rset },
+    { "LAST", IN_TRANS, ARG_NONE, OPTION_LAST, old_last },
+    { "XDELE", IN_TRANS, ARG_RANGE, OPTION_XDELE, old_xdele },
+    { "*ENV", IN_TRANS, ARG_MSG, OPTION_SDPS, sdps_env },
+    { "QUIT", IN_TRANS, ARG_NONE, 0, trans_quit },
 };
 
 static char
@@ -64,18 +71,25 @@ is_named(const struct command *command, const uint8_t *name, size_t len)
     return true;
 }
 
+static bool
+is_off(const struct engine *engine, const struct command *command)
+{
+    return (command->option & ~engine->settings.options) != 0;
+}
+
 /* The row for this state, or some row of that name; NULL: no such name. */
 static const struct command *
-find(enum state state, const uint8_t *name, size_t len)
+find(const struct engine *engine, const uint8_t *name, size_t len)
 {
     const struct command *found = NULL;
     size_t i;
 
     for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-        if (!is_named(&commands[i], name, len))
+        if (!is_named(&commands[i], name, len)
+            || is_off(engine, &commands[i]))
             continue;
         found = &commands[i];
-        if ((found->states & state) != 0)
+        if ((found->states & engine->state) != 0)
             break;
     }
     return found;
@@ -117,9 +131,10 @@ get_number(const uint8_t *text, size_t len, uint64_t *number_out)
     return len > 0;
 }
 
+/* From 0; deleted ones are messages, too. */
 static bool
-get_msg(struct engine *engine, const uint8_t *text, size_t len,
-        struct cmd_args *args)
+get_msgno(struct engine *engine, const uint8_t *text, size_t len,
+          uint32_t *msg_out)
 {
     uint64_t msgno;
 
@@ -131,7 +146,16 @@ get_msg(struct engine *engine, const uint8_t *text, size_t len,
         engine_reply(engine, "-ERR no such message");
         return false;
     }
-    args->msg = (uint32_t)(msgno - 1);
+    *msg_out = (uint32_t)(msgno - 1);
+    return true;
+}
+
+static bool
+get_msg(struct engine *engine, const uint8_t *text, size_t len,
+        struct cmd_args *args)
+{
+    if (!get_msgno(engine, text, len, &args->msg))
+        return false;
     args->has_msg = true;
     if (drop_is_deleted(&engine->drop, args->msg)) {
         engine_reply(engine, "-ERR that message is deleted");
@@ -156,6 +180,25 @@ get_msg_lines(struct engine *engine, struct cmd_args *args)
     return get_msg(engine, args->text, first, args);
 }
 
+static bool
+get_range(struct engine *engine, struct cmd_args *args)
+{
+    const uint8_t *blank = args->len > 0 ? memchr(args->text, ' ', args->len)
+                                         : NULL;
+    size_t first = blank != NULL ? (size_t)(blank - args->text) : args->len;
+
+    if (!get_msgno(engine, args->text, first, &args->msg))
+        return false;
+    args->last_msg = args->msg;
+    if (blank != NULL
+        && !get_msgno(engine, blank + 1, args->len - first - 1,
+                      &args->last_msg))
+        return false;
+    if (args->last_msg < args->msg)
+        engine_reply(engine, "-ERR no such message");
+    return args->last_msg >= args->msg;
+}
+
 /* False, and answered, when they are not what the command takes. */
 static bool
 get_args(struct engine *engine, enum arg arg, struct cmd_args *args)
@@ -174,6 +217,8 @@ get_args(struct engine *engine, enum arg arg, struct cmd_args *args)
     case ARG_OPT_MSG:
         return !args->has_arg
                || get_msg(engine, args->text, args->len, args);
+    case ARG_RANGE:
+        return get_range(engine, args);
     case ARG_MSG_LINES:
         return get_msg_lines(engine, args);
     case ARG_PASSWORD:
@@ -197,7 +242,7 @@ cmd_run(struct engine *engine, const uint8_t *line, size_t len)
 {
     const uint8_t *blank = len > 0 ? memchr(line, ' ', len) : NULL;
     size_t name_len = blank != NULL ? (size_t)(blank - line) : len;
-    const struct command *command = find(engine->state, line, name_len);
+    const struct command *command = find(engine, line, name_len);
     struct cmd_args args = { .text = line + len };
 
     if (blank != NULL) {

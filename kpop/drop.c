@@ -49,6 +49,8 @@ drop_delete(struct drop *drop, uint32_t msg, uint64_t octets)
     assert(!drop_is_deleted(drop, msg));
     drop->marks[msg] |= MARK_DELETE;
     drop->deleted++;
+    if (msg >= drop->last)
+        drop->last = msg + 1;
     /* A store that disagrees with itself must not wrap the total. */
     if (octets > UINT64_MAX - drop->deleted_octets)
         octets = UINT64_MAX - drop->deleted_octets;
@@ -64,6 +66,18 @@ drop_undelete_all(struct drop *drop)
         drop->marks[msg] &= (uint8_t)~MARK_DELETE;
     drop->deleted = 0;
     drop->deleted_octets = 0;
+    drop->last = 0;
+}
+
+void
+drop_delete_retrieved(struct drop *drop)
+{
+    uint32_t msg;
+
+    for (msg = 0; msg < drop->count; msg++)
+        if ((drop->marks[msg] & MARK_RETRIEVED) != 0
+            && !drop_is_deleted(drop, msg))
+            drop_delete(drop, msg, 0);
 }
 
 void
@@ -71,6 +85,8 @@ drop_set_retrieved(struct drop *drop, uint32_t msg)
 {
     assert(msg < drop->count);
     drop->marks[msg] |= MARK_RETRIEVED;
+    if (msg >= drop->last)
+        drop->last = msg + 1;
 }
 
 uint32_t

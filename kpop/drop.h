@@ -25,6 +25,7 @@ struct drop {
     uint64_t octets;         /* of all messages, or ENGINE_OCTETS_UNKNOWN */
     uint32_t deleted;
     uint64_t deleted_octets;
+    uint32_t last;           /* highest msgno retrieved or deleted, for LAST */
 };
 
 /* STATUS_OK, STATUS_INVALID (open already, too many), STATUS_NO_MEMORY. */
@@ -35,6 +36,8 @@ bool drop_is_deleted(const struct drop *drop, uint32_t msg);
 /* The message must not be deleted yet; octets is its size. */
 void drop_delete(struct drop *drop, uint32_t msg, uint64_t octets);
 void drop_undelete_all(struct drop *drop);
+/* EXPIRE 0: what was retrieved is deleted, too.  Only right before UPDATE. */
+void drop_delete_retrieved(struct drop *drop);
 void drop_set_retrieved(struct drop *drop, uint32_t msg);
 
 /* Without the deleted ones. */

@@ -6,8 +6,6 @@
  * SPDX-License-Identifier: MIT
  */
 #include <assert.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,12 +26,13 @@ engine_new(const struct engine_settings *settings)
     engine->settings = *settings;
     engine->state = IN_NOTHING;
     engine->reason = "";
-    engine->expire = UINT32_MAX;
+    engine_set_policy(engine, UINT32_MAX, 0);
     buf_init(&engine->out, OUTPUT_MAX);
     buf_init_secret(&engine->data, ENGINE_AP_REQ_MAX);
     buf_init_secret(&engine->response, ENGINE_RESPONSE_MAX + 2);
     buf_init_secret(&engine->challenge, ENGINE_CHALLENGE_MAX);
     buf_init(&engine->answer.listing, (size_t)ENGINE_LIST_RANGE * 128);
+    buf_init(&engine->answer.header, HEADER_GROWTH * ENGINE_HEADER_MAX);
     line_init(&engine->line);
     return engine;
 }
@@ -46,6 +45,7 @@ release(struct engine *engine)
     buf_reset(&engine->response);
     buf_reset(&engine->challenge);
     buf_reset(&engine->answer.listing);
+    buf_reset(&engine->answer.header);
     free(engine->answer.window);
     engine->answer.window = NULL;
 }
@@ -71,40 +71,15 @@ engine_set_tls(struct engine *engine, bool possible, bool active)
     engine->tls_active = active;
 }
 
+void
+engine_set_policy(struct engine *engine, uint32_t expire,
+                  uint32_t login_delay)
+{
+    engine->anybody = (struct policy){ expire, login_delay };
+    engine->policy = engine->anybody;
+}
+
 /* ---- output ---- */
-
-void
-engine_reply(struct engine *engine, const char *format, ...)
-{
-    char text[ENGINE_REPLY_MAX - 1]; /* its NUL is CRLF's second octet */
-    va_list args;
-    int len;
-
-    va_start(args, format);
-    len = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    /* One append: no memory must not leave half a line behind. */
-    if (len >= 0)
-        buf_printf(&engine->out, "%s\r\n", text);
-}
-
-void
-engine_reply_error(struct engine *engine, int64_t result, const char *text)
-{
-    engine_reply(engine, "-ERR %s%s", status_response_code((int)result),
-                 text);
-}
-
-void
-engine_reply_store_error(struct engine *engine, int64_t result,
-                         const char *what)
-{
-    bool lasts = result == STATUS_PERM;
-
-    engine_reply(engine, "-ERR %s%s, %s",
-                 status_response_code(lasts ? STATUS_PERM : STATUS_TEMP), what,
-                 lasts ? "tell your administrator" : "try again later");
-}
 
 size_t
 engine_output(const struct engine *engine, const uint8_t **data_out)

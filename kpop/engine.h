@@ -43,11 +43,21 @@ enum {
     ENGINE_FETCH_SIZE = 16 * 1024,   /* one read of a message */
     ENGINE_OUTPUT_HIGH = 16 * 1024,  /* produce nothing above this */
     ENGINE_FAILURES_MAX = 3,         /* failed logins a connection */
+    ENGINE_HEADER_MAX = 64 * 1024,   /* of a message, to be down-converted */
     ENGINE_USER_MAX = 255,
     ENGINE_UIDL_MAX = 70
 };
 
 #define ENGINE_OCTETS_UNKNOWN UINT64_MAX
+
+/* What is not spoken unless a site wants it; a set. */
+enum {
+    OPTION_SDPS = 1,
+    OPTION_LAST = 2,
+    OPTION_XDELE = 4,
+    OPTION_UTF8 = 8,      /* RFC 6856; without, headers are sent as they are */
+    OPTION_DOWNGRADE = 16 /* ... RFC 6858 instead of -ERR [UTF8] */
+};
 
 /* Lent to the engine for its whole life. */
 struct engine_settings {
@@ -57,6 +67,8 @@ struct engine_settings {
     const char *kpop_versions;   /* accepted application strings, by blanks */
     bool plaintext_needs_tls;    /* why USER is off, for the error text */
     bool tls_required;           /* no login of any kind before TLS */
+    unsigned options;            /* OPTION_* */
+    const char *language;        /* what LANG * chooses; NULL = English */
 };
 
 /* What the engine wants done.  One at a time. */
@@ -123,6 +135,9 @@ int engine_set_mechanisms(struct engine *engine, const char *names) MUST_USE;
 bool engine_has_mechanism(const struct engine *engine, const char *name);
 /* The APOP time-stamp "<...>" of the greeting; "" = none. */
 int engine_set_banner(struct engine *engine, const char *banner) MUST_USE;
+/* What CAPA promises to everybody: days or UINT32_MAX, and seconds. */
+void engine_set_policy(struct engine *engine, uint32_t expire,
+                       uint32_t login_delay);
 /* STLS can be done; TLS is on already. */
 void engine_set_tls(struct engine *engine, bool possible, bool active);
 /* The connection stands: a pop3 listener greets now. */

@@ -13,6 +13,8 @@
 #include "kpop/buf.h"
 #include "kpop/drop.h"
 #include "kpop/engine.h"
+#include "kpop/header.h"
+#include "kpop/lang.h"
 #include "kpop/line.h"
 #include "kpop/stuff.h"
 
@@ -55,6 +57,12 @@ struct login {
     char user[ENGINE_USER_MAX + 1]; /* whom the exchange named */
 };
 
+/* What is promised about messages and logins (RFC 2449 sections 6.5, 6.7). */
+struct policy {
+    uint32_t expire;      /* days; UINT32_MAX = never */
+    uint32_t login_delay; /* seconds */
+};
+
 /* An answer of several requests.  Buffers exist only while it runs. */
 struct answer {
     void (*add)(struct engine *engine, uint32_t msg, uint64_t octets,
@@ -62,10 +70,15 @@ struct answer {
     struct buf listing;  /* of one range */
     uint64_t octets;     /* sum of what this LIST request brought */
     uint32_t msg;        /* the next or the only one */
+    uint32_t first;      /* XDELE: where it began, and behind its last */
+    uint32_t end;
     uint64_t offset;     /* RETR, TOP: octets read of it */
     uint8_t *window;     /* RETR, TOP: ENGINE_FETCH_SIZE */
     struct stuff stuff;
     bool peek;
+    bool looks;          /* RETR, TOP: may the client be shown the header? */
+    struct header_look look;
+    struct buf header;   /* to be down-converted; then its new form */
 };
 
 typedef void answer_fn(struct engine *engine, int64_t result);
@@ -80,6 +93,8 @@ struct engine {
 
     enum state state;
     const char *reason;  /* why it closes */
+    bool utf8;           /* the client said UTF8 */
+    const struct lang *lang; /* NULL: English */
     bool heard;          /* the client has sent something */
     bool logged_in;      /* stays when it closes */
     bool stopping;
@@ -94,8 +109,8 @@ struct engine {
     struct hello hello;
     struct login login;
     struct drop drop;
-    uint32_t expire;     /* put_policy; UINT32_MAX = never */
-    uint32_t login_delay;
+    struct policy policy;  /* of this maildrop */
+    struct policy anybody; /* before login */
     struct answer answer;
     produce_fn *produce; /* makes the next piece of the answer under way */
 
@@ -109,11 +124,17 @@ struct engine {
     struct engine_counts counts;
 };
 
-/* ---- engine.c and words.c: the verbs ---- */
+/* ---- engine.c, reply.c and words.c: the verbs ---- */
 
-/* One reply line; CRLF is added. */
+/*
+ * One reply line; CRLF is added.  What stands behind "+OK " or "-ERR " and a
+ * response code is said in the language of the client.  tests/style/lang looks
+ * for such literals, and for what is marked TEXT(), and wants them translated.
+ */
 void engine_reply(struct engine *engine, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same for a line without conversions that is no literal here. */
+void engine_say(struct engine *engine, const char *line);
 /* "-ERR [CODE] text" for a result. */
 void engine_reply_error(struct engine *engine, int64_t result,
                         const char *text);
@@ -155,6 +176,7 @@ struct cmd_args {
     bool has_arg;        /* there was a blank */
     bool has_msg;
     uint32_t msg;        /* from 0, exists and is not deleted */
+    uint32_t last_msg;   /* of a range; exists and is not before msg */
     uint64_t lines;
 };
 
@@ -166,6 +188,7 @@ void cmd_run(struct engine *engine, const uint8_t *line, size_t len);
 void authz_user(struct engine *engine, const struct cmd_args *args);
 void authz_pass(struct engine *engine, const struct cmd_args *args);
 void authz_apop(struct engine *engine, const struct cmd_args *args);
+void authz_utf8(struct engine *engine, const struct cmd_args *args);
 void authz_quit(struct engine *engine, const struct cmd_args *args);
 void authz_stls(struct engine *engine, const struct cmd_args *args);
 void authz_unavailable(struct engine *engine, const struct cmd_args *args);
@@ -184,6 +207,30 @@ void authz_refuse_plaintext(struct engine *engine);
 
 void auth_run(struct engine *engine, const struct cmd_args *args);
 size_t auth_feed(struct engine *engine, const uint8_t *data, size_t len);
+
+/* ---- lang.c ---- */
+
+/* A literal that becomes a part of a reply through lang_text(). */
+#define TEXT(literal) (literal)
+
+/* The text in the language of the client, with the same conversions; the text
+ * itself where there is no other. */
+const char *lang_text(const struct engine *engine, const char *text)
+    __attribute__((format_arg(2)));
+void lang_run(struct engine *engine, const struct cmd_args *args);
+
+/* ---- sdps.c ---- */
+
+/* Whose password it is that comes for this name; a part of it. */
+const char *sdps_account(const struct engine *engine, const char *name);
+void sdps_env(struct engine *engine, const struct cmd_args *args);
+int sdps_put(struct engine *engine, const char *sender,
+             const char *recipient);
+
+/* ---- old.c ---- */
+
+void old_last(struct engine *engine, const struct cmd_args *args);
+void old_xdele(struct engine *engine, const struct cmd_args *args);
 
 /* ---- capa.c ---- */
 

@@ -74,8 +74,7 @@ engine_put_policy(struct engine *engine, uint32_t expire,
 {
     if (!is_asked(engine, ENGINE_OPEN))
         return STATUS_INVALID;
-    engine->expire = expire;
-    engine->login_delay = login_delay;
+    engine->policy = (struct policy){ expire, login_delay };
     return STATUS_OK;
 }
 
@@ -112,13 +111,14 @@ engine_put_msg(struct engine *engine, uint64_t octets, const char *uidl)
     return STATUS_OK;
 }
 
-/* SDPS is not spoken yet, so nobody asks for envelopes. */
 int
 engine_put_envelope(struct engine *engine, const char *sender,
                     const char *recipient)
 {
-    (void)engine;
-    (void)sender;
-    (void)recipient;
-    return STATUS_INVALID;
+    int status;
+
+    if (!is_asked(engine, ENGINE_ENVELOPE))
+        return STATUS_INVALID;
+    status = sdps_put(engine, sender, recipient);
+    return status == STATUS_OK ? STATUS_OK : fail(engine, status);
 }

@@ -1,14 +1,19 @@
 /*
  * retr.c - RETR and TOP: a message read window by window and made into its
- * wire form as the client takes it.  When reading fails in the middle the
- * connection ends without the final dot, so that nobody takes half a message
- * for a whole one and deletes it.
+ * wire form as the client takes it.  For a client without UTF-8 the header is
+ * looked at first, and refused or converted if it needs that.  When reading
+ * fails in the middle the connection ends without the final dot, so that
+ * nobody takes half a message for a whole one and deletes it.
  *
  * SPDX-License-Identifier: MIT
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "kpop/internal.h"
+
+/* A header beyond this is not looked at any further. */
+enum { LOOK_MAX = 1024 * 1024 };
 
 static void fetch_answered(struct engine *engine, int64_t result);
 
@@ -40,6 +45,9 @@ begin(struct engine *engine, uint32_t msg, uint64_t body_lines, bool peek)
     answer->msg = msg;
     answer->offset = 0;
     answer->peek = peek;
+    answer->looks = !engine->utf8
+                    && (engine->settings.options & OPTION_UTF8) != 0;
+    memset(&answer->look, 0, sizeof(answer->look));
     stuff_init(&answer->stuff, body_lines);
     engine->produce = produce_fetch;
 }
@@ -53,7 +61,7 @@ fail(struct engine *engine, int64_t result)
         engine_reply(engine, "-ERR message is gone");
     else
         engine_reply_store_error(engine, result,
-                                 "the message cannot be read");
+                                 TEXT("the message cannot be read"));
     engine_answer_done(engine);
 }
 
@@ -72,6 +80,101 @@ finish(struct engine *engine, bool whole)
 }
 
 static void
+begin_message(struct engine *engine)
+{
+    if (!engine->midway)
+        engine_reply(engine, "+OK message follows");
+    engine->midway = true;
+}
+
+/* ---- clients without UTF-8 ---- */
+
+/* The new header as the client takes it; then the rest of the message. */
+static void
+produce_header(struct engine *engine)
+{
+    struct answer *answer = &engine->answer;
+    struct buf *header = &answer->header;
+    size_t len = buf_len(header);
+    bool done;
+
+    if (len > ENGINE_FETCH_SIZE)
+        len = ENGINE_FETCH_SIZE;
+    begin_message(engine);
+    done = stuff_piece(&answer->stuff, buf_data(header), len, &engine->out);
+    buf_consume(header, len);
+    if (done)
+        finish(engine, false);
+    else if (buf_len(header) == 0)
+        engine->produce = produce_fetch;
+}
+
+static void
+convert(struct engine *engine)
+{
+    struct answer *answer = &engine->answer;
+    struct buf new;
+
+    answer->offset = buf_len(&answer->header);
+    buf_init(&new, HEADER_GROWTH * ENGINE_HEADER_MAX);
+    header_downgrade(buf_data(&answer->header), buf_len(&answer->header),
+                     &new);
+    buf_reset(&answer->header);
+    if (buf_failed(&new)) {
+        buf_reset(&new);
+        fail(engine, STATUS_NO_MEMORY);
+        return;
+    }
+    answer->header = new;
+    engine->produce = produce_header;
+}
+
+static void
+need_utf8(struct engine *engine)
+{
+    struct buf *header = &engine->answer.header;
+
+    if (buf_failed(header)) {
+        fail(engine, STATUS_NO_MEMORY);
+        return;
+    }
+    if ((engine->settings.options & OPTION_DOWNGRADE) != 0
+        && buf_len(header) <= ENGINE_HEADER_MAX) {
+        convert(engine);
+        return;
+    }
+    engine_reply(engine, "-ERR [UTF8] the header of this message is in "
+                         "UTF-8, use UTF8 before you log in");
+    engine_answer_done(engine);
+}
+
+/* One more window of a header; true when this one can be sent now. */
+static bool
+look_at(struct engine *engine, size_t len)
+{
+    struct answer *answer = &engine->answer;
+    bool first = answer->offset == 0;
+    size_t used = header_look(&answer->look, answer->window, len);
+
+    if ((engine->settings.options & OPTION_DOWNGRADE) != 0
+        && buf_len(&answer->header) <= ENGINE_HEADER_MAX)
+        buf_append(&answer->header, answer->window, used);
+    answer->offset += len;
+    if (len > 0 && !answer->look.ended && answer->offset < LOOK_MAX)
+        return false; /* go on looking */
+    answer->looks = false;
+    answer->offset = 0;
+    if (header_needs_utf8(&answer->look)) {
+        need_utf8(engine);
+        return false;
+    }
+    buf_reset(&answer->header);
+    return first; /* else from the start, without looking */
+}
+
+/* ---- windows ---- */
+
+static void
 fetch_answered(struct engine *engine, int64_t result)
 {
     struct answer *answer = &engine->answer;
@@ -82,9 +185,9 @@ fetch_answered(struct engine *engine, int64_t result)
         fail(engine, result);
         return;
     }
-    if (!engine->midway)
-        engine_reply(engine, "+OK message follows");
-    engine->midway = true;
+    if (answer->looks && !look_at(engine, (size_t)result))
+        return;
+    begin_message(engine);
     answer->offset += (uint64_t)result;
     if (result == 0
         || stuff_piece(&answer->stuff, answer->window, (size_t)result,

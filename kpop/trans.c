@@ -35,7 +35,7 @@ fail_answer(struct engine *engine, int64_t result)
         engine_close(engine, "store-error"); /* and no final dot */
     else
         engine_reply_store_error(engine, result,
-                                 "the maildrop cannot be read");
+                                 TEXT("the maildrop cannot be read"));
     engine_answer_done(engine);
 }
 
@@ -254,7 +254,7 @@ commit_answered(struct engine *engine, int64_t result)
         return;
     }
     engine_reply_store_error(engine, result,
-                             "some deleted messages not removed");
+                             TEXT("some deleted messages not removed"));
     engine_close(engine, "commit-failed");
 }
 
@@ -265,6 +265,8 @@ trans_quit(struct engine *engine, const struct cmd_args *args)
 
     (void)args;
     engine_update(engine);
+    if (engine->policy.expire == 0)
+        drop_delete_retrieved(&engine->drop);
     request = engine_ask(engine, ENGINE_COMMIT, commit_answered);
     request->marks = engine->drop.marks;
     request->count = engine->drop.count;

@@ -67,6 +67,25 @@ session_set_mechanisms(struct kpop_session *session)
     return status;
 }
 
+/* ---- the policy for everybody ---- */
+
+/* A host that can't say it is none to be relied on: no memory, no session. */
+int
+session_set_policy(struct kpop_session *session)
+{
+    const struct kpop_host *host = &session->plugin->host;
+    struct kpop_op *op = &session->op;
+    int32_t result;
+
+    if (host->policy == NULL)
+        return STATUS_OK;
+    session_begin(session, OP_POLICY);
+    result = host->policy(session->conn, op, session->facts);
+    /* It must not be kept: the greeting waits for it. */
+    op_returned(op, result == KPOP_PENDING ? KPOP_INVALID : result);
+    return op_take(op) == KPOP_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_OK;
+}
+
 /* ---- exchanges ---- */
 
 void
@@ -389,6 +408,7 @@ session_answer(struct kpop_session *session)
         answer_read(session, "envelope", result);
         break;
     case OP_MECHANISMS:
+    case OP_POLICY:
     case OP_AUTHORIZE:
     case OP_PASSWORD:
     case OP_SECRET:

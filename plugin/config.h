@@ -103,6 +103,10 @@ struct config {
     uint64_t max_ssf;       /* bits */
     uint64_t login_timeout; /* seconds */
     uint64_t idle_timeout;
+    bool sdps;
+    char *utf8;
+    char *language;
+    char *old_commands;
     bool weak_enctypes;
     bool check_addresses;
     /* Made of them. */

@@ -76,6 +76,16 @@ const struct config_key config_keys[] = {
         "Seconds from connect to login."),
     KEY(KPOP_KEY_SECONDS, 1, 86400, idle_timeout, "600", "",
         "Seconds without a command; RFC 1939 wants 600 or more."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, sdps, "no", "",
+        "SDPS: logins for one recipient (user@hostname, user+hostname) in the "
+        "maildrop hostname, and *ENV."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, utf8, "off", "off refuse downgrade",
+        "The command UTF8, and messages whose header is in UTF-8 for clients "
+        "that don't say it."),
+    KEY(KPOP_KEY_CHOICE, 0, 0, language, "en", "en de es fr it",
+        "The language that LANG * chooses."),
+    KEY(KPOP_KEY_LIST, 0, 0, old_commands, "", "LAST XDELE",
+        "Commands of old clients that are answered."),
     KEY(KPOP_KEY_YES_NO, 0, 0, weak_enctypes, "no", "",
         "Accept tickets under RC4 or DES keys."),
     KEY(KPOP_KEY_YES_NO, 0, 0, check_addresses, "no", "",

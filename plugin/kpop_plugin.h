@@ -122,7 +122,8 @@ extern "C" {
 #define KPOP_MARK_DELETE    1u
 #define KPOP_MARK_RETRIEVED 2u
 
-/* put_policy: days a message is kept after it was retrieved. */
+/* put_policy: days a message is kept after it was retrieved; with 0 the module
+ * itself marks what was retrieved for deletion. */
 #define KPOP_EXPIRE_NEVER UINT32_MAX
 
 /* Limits of this ABI, in octets. */
@@ -328,7 +329,13 @@ struct kpop_host {
                      uint64_t offset, void *buffer, uint32_t size,
                      uint32_t flags);
 
-    /* Optional: without it SDPS is off.  KPOP_OK after put_envelope(). */
+    /*
+     * Optional: without it SDPS is off.  KPOP_OK after put_envelope(); "" is
+     * the null sender, or a recipient that is not known.  With the key `sdps`
+     * a name user@hostname or user+hostname logs in as hostname; open() gets
+     * it as `requested` and shows only what was sent to that user, each
+     * message with a Return-Path field on top.
+     */
     int32_t (*envelope)(void *conn, struct kpop_op *op, void *box,
                         uint32_t msg);
 
@@ -349,6 +356,18 @@ struct kpop_host {
     void (*cancel)(void *conn, struct kpop_op *op);
 
     /* Version 1.0 ends here. */
+
+    /*
+     * Optional: put_policy(op, ...), what CAPA says before login, when nobody
+     * is known yet, and after it, unless open says something else.  Must not
+     * answer KPOP_PENDING.  Without it: EXPIRE NEVER and no LOGIN-DELAY.  The
+     * host enforces what it says: by KPOP_DELAY of open, and by removing what
+     * is too old.
+     */
+    int32_t (*policy)(void *conn, struct kpop_op *op,
+                      const struct kpop_facts *facts);
+
+    /* Version 1.1 ends here. */
 };
 
 /* A listener the configuration asks for. */

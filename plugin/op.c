@@ -33,6 +33,8 @@ static const struct rule {
     [OP_STEP] = { "exchange_step",
                   FACT_USER | FACT_CHALLENGE | FACT_CREDENTIAL, FACT_USER,
                   R(KPOP_OK) | R(KPOP_CONTINUE) | R(KPOP_TAKEN) | R_LOGIN },
+    [OP_POLICY] = { "policy", FACT_POLICY, FACT_POLICY,
+                    R(KPOP_OK) | R_FAILED },
     [OP_OPEN] = { "open", FACT_BOX | FACT_POLICY, FACT_BOX,
                   R(KPOP_OK) | R(KPOP_IN_USE) | R_LOGIN },
     [OP_LIST] = { "list", FACT_MSG, 0, R(KPOP_OK) | R_FAILED },

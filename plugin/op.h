@@ -30,6 +30,7 @@ enum op_kind {
     OP_MECHANISMS,
     OP_START,
     OP_STEP,
+    OP_POLICY,
     OP_OPEN,
     OP_LIST,
     OP_FETCH,

@@ -131,6 +131,8 @@ session_greet(struct kpop_session *session)
     if (status == STATUS_OK)
         status = set_banner(session);
     if (status == STATUS_OK)
+        status = session_set_policy(session);
+    if (status == STATUS_OK)
         engine_begin(session->engine);
     return status;
 }

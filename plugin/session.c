@@ -68,7 +68,10 @@ session_put(void *arg, const struct op_fact *fact)
     case FACT_BOX:
         return engine_put_box(engine, fact->number, fact->octets);
     case FACT_POLICY:
-        return engine_put_policy(engine, fact->number, fact->login_delay);
+        if (session->op.kind == OP_OPEN)
+            return engine_put_policy(engine, fact->number, fact->login_delay);
+        engine_set_policy(engine, fact->number, fact->login_delay);
+        return KPOP_OK;
     case FACT_MSG:
         return engine_put_msg(engine, fact->octets, fact->text);
     case FACT_ENVELOPE:
@@ -299,6 +302,18 @@ session_fill(struct kpop_session *session)
         !secret && strcmp(config->plaintext, "tls") == 0;
     settings->tls_required = strcmp(config->tls, "required") == 0
                              && (config->kpop_stls || !settings->kpop);
+    settings->language = config->language;
+    if (strcmp(config->utf8, "off") != 0)
+        settings->options |= OPTION_UTF8;
+    if (strcmp(config->utf8, "downgrade") == 0)
+        settings->options |= OPTION_DOWNGRADE;
+    /* A host that knows no envelopes has no SDPS. */
+    if (config->sdps && session->plugin->host.envelope != NULL)
+        settings->options |= OPTION_SDPS;
+    if (text_has_word(config->old_commands, "LAST"))
+        settings->options |= OPTION_LAST;
+    if (text_has_word(config->old_commands, "XDELE"))
+        settings->options |= OPTION_XDELE;
     session->engine = engine_new(settings);
     if (session->engine == NULL)
         return STATUS_NO_MEMORY;

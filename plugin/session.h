@@ -76,6 +76,8 @@ void session_step_answer(struct kpop_session *session);
 void session_note_start(struct kpop_session *session);
 /* The mechanisms that work now, to the engine. */
 int session_set_mechanisms(struct kpop_session *session) MUST_USE;
+/* What the host promises to everybody, to the engine. */
+int session_set_policy(struct kpop_session *session) MUST_USE;
 /* exchange_end and close, when they are due. */
 void session_end_exchange(struct kpop_session *session);
 void session_close_box(struct kpop_session *session);

@@ -1,8 +1,12 @@
 /*
  * plain.c - PLAIN (RFC 4616), which also carries USER and PASS.  It checks
  * the message and asks the host twice: is the password right, and may this
- * user read the mailbox.  Keeps the password only until the first answer and
- * never logs it.
+ * user read the mailbox.  Keeps the password only until it is judged and never
+ * logs it.
+ *
+ * Names and passwords are prepared (RFC 6856 section 2.2).  A password that
+ * changes by it is asked about as it was typed, too, when that was wrong: a
+ * KDC or PAM, which have it as it was once typed, know nothing of SASLprep.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -10,6 +14,7 @@
 #include <string.h>
 
 #include "sasl/clean.h"
+#include "sasl/prep.h"
 #include "sasl/world.h"
 
 enum plain_stage {
@@ -22,6 +27,8 @@ enum plain_stage {
 struct plain {
     enum plain_stage stage;
     size_t password_len;
+    size_t typed_len; /* 0: there is no other form to try */
+    uint8_t typed[NAME_OCTETS_MAX];
     char authzid[NAME_OCTETS_MAX + 1];
     char authcid[NAME_OCTETS_MAX + 1];
     uint8_t password[NAME_OCTETS_MAX + 1];
@@ -65,10 +72,34 @@ has_two_nuls(const uint8_t *in, size_t len)
     return count == 2;
 }
 
+static int
+keep_password(struct plain *plain, const uint8_t *password, size_t len)
+{
+    const struct digest_secret given = { .data = password, .len = len };
+    struct digest_secret prepared;
+    char *text;
+    int status = prep_password(&given, &text, &prepared);
+
+    if (status != STATUS_OK)
+        return status;
+    if (prepared.len == 0 || prepared.len > sizeof(plain->password))
+        prepared = given;
+    memcpy(plain->password, prepared.data, prepared.len);
+    plain->password_len = prepared.len;
+    if (prepared.len != len || memcmp(prepared.data, password, len) != 0) {
+        memcpy(plain->typed, password, len);
+        plain->typed_len = len;
+    }
+    prep_free(text);
+    return STATUS_OK;
+}
+
 /* [authzid] NUL authcid NUL passwd, exactly. */
-static bool
+static int
 parse(struct plain *plain, const uint8_t *in, size_t len)
 {
+    int status = STATUS_OK;
+
     const uint8_t *authzid;
     const uint8_t *authcid;
     const uint8_t *password;
@@ -77,35 +108,28 @@ parse(struct plain *plain, const uint8_t *in, size_t len)
     size_t password_len;
 
     if (!has_two_nuls(in, len))
-        return false;
+        return STATUS_AUTH;
     next_field(&in, &len, &authzid, &authzid_len);
     next_field(&in, &len, &authcid, &authcid_len);
     next_field(&in, &len, &password, &password_len);
     if ((authzid_len > 0 && !clean_request(authzid, authzid_len)) ||
         !clean_request(authcid, authcid_len) || password_len == 0 ||
         password_len > NAME_OCTETS_MAX || !clean_utf8(password, password_len))
-        return false;
-    memcpy(plain->authzid, authzid, authzid_len);
-    memcpy(plain->authcid, authcid, authcid_len);
-    memcpy(plain->password, password, password_len);
-    plain->password_len = password_len;
-    return true;
+        return STATUS_AUTH;
+    if (authzid_len > 0)
+        status = prep_name(authzid, authzid_len, plain->authzid,
+                           NAME_OCTETS_MAX);
+    if (status == STATUS_OK)
+        status = prep_name(authcid, authcid_len, plain->authcid,
+                           NAME_OCTETS_MAX);
+    return status == STATUS_OK
+               ? keep_password(plain, password, password_len)
+               : status;
 }
 
 static int
-plain_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
-           struct mech_ask *ask)
+ask_password(struct plain *plain, struct mech_ask *ask)
 {
-    struct plain *plain = state;
-
-    (void)out;
-    if (plain->stage != WAIT_MESSAGE)
-        return STATUS_INVALID;
-    if (in == NULL)
-        return STATUS_CONTINUE;
-    plain->stage = ENDED;
-    if (!parse(plain, in, in_len))
-        return STATUS_AUTH;
     plain->stage = WAIT_PASSWORD;
     memset(ask, 0, sizeof(*ask));
     ask->need = MECH_PASSWORD;
@@ -113,6 +137,23 @@ plain_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
     ask->password = plain->password;
     ask->password_len = plain->password_len;
     return STATUS_PENDING;
+}
+
+static int
+plain_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
+           struct mech_ask *ask)
+{
+    struct plain *plain = state;
+    int status;
+
+    (void)out;
+    if (plain->stage != WAIT_MESSAGE)
+        return STATUS_INVALID;
+    if (in == NULL)
+        return STATUS_CONTINUE;
+    plain->stage = ENDED;
+    status = parse(plain, in, in_len);
+    return status == STATUS_OK ? ask_password(plain, ask) : status;
 }
 
 static int
@@ -126,6 +167,14 @@ plain_resume(void *state, int result, const uint8_t *secret,
     (void)out;
     wipe(plain->password, sizeof(plain->password));
     plain->password_len = 0;
+    if (plain->stage == WAIT_PASSWORD && result == STATUS_AUTH
+        && plain->typed_len > 0) {
+        memcpy(plain->password, plain->typed, plain->typed_len);
+        plain->password_len = plain->typed_len;
+        plain->typed_len = 0;
+        return ask_password(plain, ask);
+    }
+    wipe(plain->typed, sizeof(plain->typed));
     if (plain->stage == WAIT_PASSWORD && result == STATUS_OK) {
         plain->stage = WAIT_AUTHORIZE;
         return mech_ask_own(plain->authcid, plain->authzid, ask);

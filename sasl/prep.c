@@ -54,6 +54,29 @@ prep_password(const struct digest_secret *given, char **text_out,
     return STATUS_OK;
 }
 
+int
+prep_name(const uint8_t *name, size_t len, char *out, size_t max)
+{
+    const struct digest_secret given = { .data = name, .len = len };
+    struct digest_secret prepared;
+    char *text;
+    int status = prep_password(&given, &text, &prepared);
+
+    if (status != STATUS_OK)
+        return status;
+    /* Given back as it was: in ASCII, or forbidden. */
+    if (is_ascii(&prepared) != is_ascii(&given)
+        || (text == NULL && !is_ascii(&given)) || prepared.len == 0
+        || prepared.len > max)
+        status = STATUS_AUTH;
+    if (status == STATUS_OK) {
+        memcpy(out, prepared.data, prepared.len);
+        out[prepared.len] = '\0';
+    }
+    prep_free(text);
+    return status;
+}
+
 void
 prep_free(char *text)
 {

@@ -32,7 +32,7 @@ command_check(const struct cli *cli)
 
     if (entry == NULL)
         return CLI_BAD;
-    setup = setup_load(entry, cli->config, error, sizeof(error));
+    setup = setup_load(entry, cli->config, NULL, error, sizeof(error));
     if (setup != NULL)
         rc = setup_check(setup, error, sizeof(error));
     if (rc != 0)

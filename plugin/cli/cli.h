@@ -15,8 +15,11 @@
 /* Exit statuses; in the manual. */
 enum {
     CLI_GOOD = 0,
-    CLI_BAD = 1,  /* something is wrong with what was looked at */
-    CLI_USAGE = 2 /* kpopctl was called in a way it does not know */
+    CLI_BAD = 1,    /* something is wrong with what was looked at */
+    CLI_USAGE = 2,  /* kpopctl was called in a way it does not know */
+    CLI_ABSENT = 3, /* no kpopd runs, or it does not answer */
+    CLI_DENIED = 4, /* the caller may not ask it */
+    CLI_WARNED = 5  /* nothing is wrong, but something may be */
 };
 
 /* One call of kpopctl. */
@@ -24,7 +27,11 @@ struct cli {
     const char *config; /* path */
     const char *module; /* path, or NULL: where it is installed */
     const char *user;   /* --user, or NULL */
-    const char *host;   /* the word behind the command, or NULL */
+    const char *word;   /* what stands behind the command, or NULL */
+    const char *mech;   /* --mech, or NULL */
+    const char *password_file; /* --password-file, or NULL */
+    unsigned port;      /* --port, or 0 */
+    bool pop3s;         /* --pop3s */
     bool json;
     bool colours;       /* stdout is a terminal that wants them */
 };
@@ -39,7 +46,12 @@ struct command {
 
 int command_check(const struct cli *cli);
 int command_client_setup(const struct cli *cli);
+int command_doctor(const struct cli *cli);
+int command_kick(const struct cli *cli);
+int command_login(const struct cli *cli);
 int command_show_config(const struct cli *cli);
+int command_stats(const struct cli *cli);
+int command_who(const struct cli *cli);
 
 /* The module's entry, or NULL after saying why. */
 kpop_plugin_entry_fn cli_module(const struct cli *cli);

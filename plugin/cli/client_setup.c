@@ -75,7 +75,7 @@ write_rc(const struct cli *cli, bool tls, char *rc)
     if (cli->user != NULL)
         snprintf(user, sizeof(user), "    user \"%s\"\n", cli->user);
     snprintf(rc, RC_MAX, "poll %s protocol kpop auth kerberos_v5\n%s    %s\n",
-             cli->host, user,
+             cli->word, user,
              tls ? "sslproto \"TLS1.2+\" sslcertck" : "sslproto \"\"");
 }
 
@@ -114,7 +114,7 @@ command_client_setup(const struct cli *cli)
     bool tls = false;
     int found;
 
-    if (!is_word(cli->host) || (cli->user != NULL && !is_word(cli->user))) {
+    if (!is_word(cli->word) || (cli->user != NULL && !is_word(cli->user))) {
         cli_error(cli, "HOST and USER may have up to 255 letters, digits and "
                        ".:_@+/-");
         return CLI_USAGE;

@@ -25,6 +25,15 @@ static const struct command commands[] = {
       "and a sentence.  Makes state_dir and the replay cache's file when\n"
       "they are missing; starts nothing.\n",
       command_check },
+    { "doctor", NULL,
+      "looks at all the server needs of its machine, its realm and its\n"
+      "network; prints a line for each fault, with the command that mends\n"
+      "it, and changes nothing\n",
+      command_doctor },
+    { "login", "HOST",
+      "logs in to HOST as a client, by KPOP, GSSAPI and, with a password,\n"
+      "PLAIN; tells each step, and of one that fails what to do\n",
+      command_login },
     { "show-config", NULL,
       "every key with the value in force, and where that comes from\n",
       command_show_config },
@@ -32,6 +41,17 @@ static const struct command commands[] = {
       "what fetchmail needs to fetch mail from this server, which its\n"
       "users call HOST: a line of /etc/services and a .fetchmailrc\n",
       command_client_setup },
+    { "who", NULL,
+      "the sessions of the running kpopd, the oldest first\n",
+      command_who },
+    { "kick", "WHOM",
+      "ends the session of this id, or all of this user: a command that is\n"
+      "running is finished, nothing else is deleted, the maildrop is free.\n"
+      "Returns when they are gone.\n",
+      command_kick },
+    { "stats", NULL,
+      "numbers and processes of the running kpopd\n",
+      command_stats },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -60,7 +80,12 @@ usage(FILE *out)
          "  -m, --module MODULE  kpop.so, when it is not where it was "
          "installed\n"
          "  -j, --json           JSON instead of text\n"
-         "  -u, --user USER      whose mail; else who fetchmail runs as\n"
+         "  -u, --user USER      whose mail; else who asks, or whose ticket\n"
+         "  -e, --mech MECH      login: by KPOP, GSSAPI, PLAIN ... alone\n"
+         "  -p, --port PORT      login: instead of 1109, 110 or 995\n"
+         "  -s, --pop3s          login: TLS from the first octet (port 995)\n"
+         "  -P, --password-file FILE\n"
+         "                       login: its first line is the password\n"
          "  -V, --version\n"
          "  -h, --help\n");
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -70,7 +95,8 @@ usage(FILE *out)
         print_help(commands[i].help);
     }
     puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
-         "it was\ncalled in a way it does not know.");
+         "it was\ncalled in a way it does not know, 3 when no kpopd runs, 4 "
+         "when you may not\nask it, 5 when the doctor only warns.");
 }
 
 /* A terminal, unless who sits there does not want it (no-color.org). */
@@ -117,9 +143,22 @@ run(struct cli *cli, int count, char **words)
         return CLI_USAGE;
     }
     if (command->argument != NULL)
-        cli->host = words[1];
+        cli->word = words[1];
     cli->colours = !cli->json && wants_colours();
     return finish(command->run(cli));
+}
+
+static bool
+read_port(const char *text, unsigned *port_out)
+{
+    char *end;
+    unsigned long port = strtoul(text, &end, 10);
+
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || port == 0
+        || port > 65535)
+        return false;
+    *port_out = (unsigned)port;
+    return true;
 }
 
 int
@@ -130,6 +169,10 @@ main(int argc, char **argv)
         { "module", required_argument, NULL, 'm' },
         { "json", no_argument, NULL, 'j' },
         { "user", required_argument, NULL, 'u' },
+        { "mech", required_argument, NULL, 'e' },
+        { "port", required_argument, NULL, 'p' },
+        { "pop3s", no_argument, NULL, 's' },
+        { "password-file", required_argument, NULL, 'P' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -137,8 +180,8 @@ main(int argc, char **argv)
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:ju:Vh", options, NULL))
-           != -1) {
+    while ((option = getopt_long(argc, argv, "c:m:ju:e:p:sP:Vh", options,
+                                 NULL)) != -1) {
         switch (option) {
         case 'c':
             cli.config = optarg;
@@ -151,6 +194,21 @@ main(int argc, char **argv)
             break;
         case 'u':
             cli.user = optarg;
+            break;
+        case 'e':
+            cli.mech = optarg;
+            break;
+        case 'p':
+            if (!read_port(optarg, &cli.port)) {
+                usage(stderr);
+                return CLI_USAGE;
+            }
+            break;
+        case 's':
+            cli.pop3s = true;
+            break;
+        case 'P':
+            cli.password_file = optarg;
             break;
         case 'V':
             puts("kpopctl " KPOP_VERSION);

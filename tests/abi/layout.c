@@ -54,7 +54,7 @@ static const struct member members[] = {
     AT(kpop_host, exchange_step), AT(kpop_host, exchange_end),
     AT(kpop_host, open), AT(kpop_host, list), AT(kpop_host, fetch),
     AT(kpop_host, envelope), AT(kpop_host, commit), AT(kpop_host, close),
-    AT(kpop_host, cancel),
+    AT(kpop_host, cancel), AT(kpop_host, policy),
 
     SIZE(kpop_service), AT(kpop_service, size), AT(kpop_service, port),
     AT(kpop_service, implicit_tls), AT(kpop_service, reserved),

@@ -150,6 +150,8 @@ host_answer_open(struct question *q)
     struct box *box;
     int32_t result;
 
+    (void)snprintf(host->requested, sizeof(host->requested), "%s",
+                   q->what->requested);
     if (host->locked_by != NULL)
         return KPOP_IN_USE;
     box = xmalloc(sizeof(*box));
@@ -166,7 +168,8 @@ host_answer_open(struct question *q)
     result = host->api->put_box(q->op, box, box->count, total_of(host, box));
     if (result != KPOP_OK)
         return result;
-    if (host->expire != KPOP_EXPIRE_NEVER || host->login_delay > 0)
+    if (!host->announces
+        && (host->expire != KPOP_EXPIRE_NEVER || host->login_delay > 0))
         return host->api->put_policy(q->op, host->expire, host->login_delay);
     return KPOP_OK;
 }
@@ -250,6 +253,20 @@ answer_commit(struct question *q)
     return KPOP_OK;
 }
 
+static int32_t
+answer_envelope(struct question *q)
+{
+    struct host *host = q->conn->host;
+
+    if (q->first >= q->box->count) {
+        host_fail(host, "envelope of message %u", q->first);
+        return KPOP_PERM;
+    }
+    return host->api->put_envelope(
+        q->op, strcmp(host->sender, "-") == 0 ? "" : host->sender,
+        host->recipient);
+}
+
 static bool
 fault_applies(struct fault *fault, const struct question *q)
 {
@@ -296,6 +313,7 @@ host_answer(struct question *q)
         [ASK_AUTHORIZE] = answer_authorize, [ASK_VERIFY] = answer_verify,
         [ASK_OPEN] = host_answer_open,           [ASK_LIST] = answer_list,
         [ASK_FETCH] = answer_fetch,         [ASK_COMMIT] = answer_commit,
+        [ASK_ENVELOPE] = answer_envelope,
     };
     struct fault *fault = &q->conn->host->faults[q->kind];
     int32_t result;

@@ -13,7 +13,7 @@
 
 static const char *const names[ASK_KINDS] = {
     "mechanisms", "start", "step", "authorize", "verify", "open", "list",
-    "fetch", "commit",
+    "fetch", "commit", "envelope",
 };
 
 void
@@ -164,6 +164,19 @@ on_mechanisms(void *conn, struct kpop_op *op, const struct kpop_facts *facts)
 }
 
 static int32_t
+on_policy(void *conn, struct kpop_op *op, const struct kpop_facts *facts)
+{
+    struct conn *c = conn;
+
+    if (facts->size < sizeof(*facts) || c->host->inside == 0)
+        host_fail(c->host, "policy: bad call");
+    if (!c->host->announces)
+        return c->host->api->put_policy(op, KPOP_EXPIRE_NEVER, 0);
+    return c->host->api->put_policy(op, c->host->expire,
+                                    c->host->login_delay);
+}
+
+static int32_t
 on_start(void *conn, struct kpop_op *op, const struct kpop_facts *facts,
          const char *mechanism, const void *data, size_t size)
 {
@@ -270,6 +283,15 @@ on_commit(void *conn, struct kpop_op *op, void *box, const uint8_t *marks,
     return ask(&q);
 }
 
+static int32_t
+on_envelope(void *conn, struct kpop_op *op, void *box, uint32_t msg)
+{
+    struct question q = { .kind = ASK_ENVELOPE, .conn = conn, .op = op,
+                          .box = box, .first = msg };
+
+    return ask(&q);
+}
+
 static void
 on_close(void *conn, void *box_ptr)
 {
@@ -326,4 +348,6 @@ host_table(struct kpop_host *table, bool exchange)
     table->commit = on_commit;
     table->close = on_close;
     table->cancel = on_cancel;
+    table->policy = on_policy;
+    table->envelope = on_envelope;
 }

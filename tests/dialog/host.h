@@ -32,6 +32,7 @@ enum question_kind {
     ASK_LIST,
     ASK_FETCH,
     ASK_COMMIT,
+    ASK_ENVELOPE,
     ASK_KINDS
 };
 
@@ -130,6 +131,10 @@ struct host {
     uint64_t total;
     uint32_t expire;
     uint32_t login_delay;
+    char sender[120];    /* `envelope`: of every message */
+    char recipient[120];
+    char requested[KPOP_USER_MAX + 1]; /* what open was given last */
+    bool announces;      /* the policy is said before login as well */
 
     struct box *boxes;
     struct conn *locked_by;

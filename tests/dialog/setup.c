@@ -26,7 +26,7 @@ static const struct {
 
 static const char *const faulty[ASK_KINDS] = {
     "mechanisms", "start", "step", "authorize", "verify", "open", "list",
-    "fetch", "commit",
+    "fetch", "commit", "envelope",
 };
 
 void
@@ -258,6 +258,11 @@ host_directive(struct host *host, const char *line)
         return host->held = true;
     if (strcmp(line, "release") == 0)
         return !(host->held = false);
+    if (strncmp(line, "envelope ", 9) == 0)
+        return sscanf(line + 9, "%119s %119s", host->sender,
+                      host->recipient) > 0;
+    if (strcmp(line, "announces") == 0)
+        return host->announces = true;
     if (strncmp(line, "policy ", 7) == 0) {
         host->expire = (uint32_t)strtoul(line + 7, &end, 10);
         host->login_delay = (uint32_t)strtoul(end, NULL, 10);
@@ -354,6 +359,12 @@ host_check(struct host *host, const char *text, bool exchange)
                      strcmp(word, "retrieved") == 0;
 
         value = strtok_r(NULL, " ", &rest);
+        if (value != NULL && strcmp(word, "requested") == 0) {
+            if (strcmp(value, host->requested) != 0)
+                host_fail(host, "requested %s instead of %s",
+                          host->requested, value);
+            continue;
+        }
         if (value == NULL || (!marks && !counter(host, word, &got))) {
             host_fail(host, "host: what is \"%s\"?", word);
         } else if (marks) {

@@ -187,11 +187,32 @@ judge_answer(struct play *got, const struct play *whole, size_t i, bool last)
               blob_show(data, mine->len, same > 40 ? same - 40 : 0));
 }
 
+/* "DELE n", or an XDELE that holds n. */
+static bool
+is_deletion(const struct exchanged *block, uint32_t msgno, size_t count)
+{
+    char command[40];
+    size_t first;
+    size_t last;
+
+    (void)snprintf(command, sizeof(command), "DELE %u\r\n", msgno);
+    if (is_command(block, command))
+        return true;
+    for (first = 1; first <= msgno; first++) {
+        for (last = msgno; last <= count; last++) {
+            (void)snprintf(command, sizeof(command), "XDELE %zu %zu\r\n",
+                           first, last);
+            if (is_command(block, command))
+                return true;
+        }
+    }
+    return false;
+}
+
 /* Deleted are only messages whose DELE was answered +OK. */
 static void
 judge_confirmed(struct play *got, const struct play *whole)
 {
-    char command[40];
     uint32_t msgno;
     size_t i;
 
@@ -200,12 +221,11 @@ judge_confirmed(struct play *got, const struct play *whole)
 
         if (!host_is_deleted(&got->host, msgno))
             continue;
-        (void)snprintf(command, sizeof(command), "DELE %u\r\n", msgno);
         for (i = 0; i < got->block_count; i++) {
             const struct exchanged *block = &got->blocks[i];
 
             confirmed = confirmed || block->sends > 1 ||
-                        (is_command(block, command) &&
+                        (is_deletion(block, msgno, got->host.message_count) &&
                          starts(got->clients[0].out.data + block->from,
                                 block->len, "+OK"));
         }

@@ -464,7 +464,7 @@ def wrong_arguments():
             ("kpopctl", []), ("kpopctl", ["no-such-command"]),
             ("kpopctl", ["check", "twice"])):
         status, out, err = output(program, *words)
-        # kpopctl(8): 1 is a finding of check, so a wrong call is 2.
+        # kpopctl(1): 1 is a finding of check, so a wrong call is 2.
         wanted = 2 if program == "kpopctl" else 1
         tap.equal((status, out), (wanted, ""), f"{program} {words}")
         tap.contains(err, f"usage: {program} ")

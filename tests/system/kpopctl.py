@@ -277,7 +277,7 @@ def client_setup_refuses_what_cannot_be():
 
 
 @tap.helper
-def bash_offers(*words):
+def bash_offers(*words, path=""):
     """What bash completes the last word to."""
     script = os.path.join(net.ROOT, "packaging/completion/kpopctl")
     done = subprocess.run(
@@ -285,6 +285,7 @@ def bash_offers(*words):
          '. "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kpopctl;'
          ' printf "%s\\n" "${COMPREPLY[@]}"', "bash", script, "kpopctl",
          *words], text=True, check=True, cwd=scratch.name,
+        env=dict(os.environ, PATH=path + os.environ["PATH"]),
         stdout=subprocess.PIPE)
     return done.stdout.split()
 
@@ -299,6 +300,19 @@ def bash_completes_commands_options_and_files():
               encoding="ascii"):
         pass
     tap.equal(bash_offers("-c", "sho"), ["shown.conf"])
+
+
+def bash_completes_who_can_be_kicked():
+    folder = os.path.join(scratch.name, "bin")
+    os.makedirs(folder)
+    stub = os.path.join(folder, "kpopctl")
+    with open(stub, "w", encoding="ascii") as file:
+        file.write("#!/bin/sh\ncat <<E\nSESSION USER ADDRESS\n"
+                   "1a bob 10.0.0.1:99\n1b - 10.0.0.2:99\nE\n")
+    os.chmod(stub, 0o755)
+    tap.equal(bash_offers("kick", "", path=folder + ":"), ["1a", "bob", "1b"])
+    tap.equal(bash_offers("-j", "kick", "b", path=folder + ":"), ["bob"])
+    tap.equal(bash_offers("kick", "bob", "", path=folder + ":"), [])
 
 
 @tap.helper

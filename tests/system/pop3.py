@@ -124,6 +124,26 @@ def poplib_reads_and_deletes():
     tap.equal(len(maildir.names()), 2, "files")
 
 
+def poplib_says_utf8():
+    with pop3_server("utf8", utf8="refuse") as server:
+        box(server=server).deliver("Subject: Gr\u00fc\u00dfe\n\nbody\n")
+        check_utf8(server)
+
+
+def check_utf8(server):
+    client = poplib.POP3(net.address(), server.ports["pop3"], timeout=20)
+    tap.contains(client.capa(), "UTF8")
+    tap.contains(client.utf8().decode(), "+OK")
+    client.user("alice")
+    client.pass_("alice-password")
+    tap.equal(client.retr(1)[1][0].decode(), "Subject: Gr\u00fc\u00dfe",
+              "the subject")
+    client.quit()
+    with login(server=server) as client:
+        client.err("RETR 1", "-ERR [UTF8] ")
+        client.ok("STAT")
+
+
 def fetchmail_reads_by_pop3():
     maildir = box().fill(2)
     client = Fetchmail(os.path.join(scratch.name, "client"),

@@ -457,6 +457,28 @@ class Held:
         os.unlink(self.hold)
 
 
+def kick_lets_a_running_quit_finish():
+    held = Held()
+    with login(held.server, "alice") as client:
+        client.ok("DELE 1")
+        held.arm()
+        client.send(b"QUIT\r\n")
+        held.catch()
+        kick = subprocess.Popen(
+            [os.path.join(net.BUILD, "kpopctl"), "-c", held.server.path,
+             "kick", "alice"], env=held.server.env, text=True,
+            stdout=subprocess.PIPE)
+        held.server.await_log("event=session.kicked")
+        tap.equal(len(names(held.server, "alice")), 2, "messages meanwhile")
+        tap.equal(kick.poll(), None, "kpopctl waits")
+        held.release()
+        tap.contains(client.line(), "+OK")
+        tap.equal(client.rest(), b"", "octets behind QUIT's answer")
+        tap.contains(kick.communicate()[0], "of alice has ended")
+    held.server.stop()
+    tap.equal(len(names(held.server, "alice")), 1, "messages")
+
+
 def stop_lets_a_running_quit_finish():
     held = Held()
     with login(held.server, "alice") as client:

@@ -336,16 +336,18 @@ def r25_13_version_cipher_and_name_are_logged():
 
 def hello_of_16_kib_in_single_octets():
     """Padding that no client would send, in one-octet segments."""
-    name = struct.pack(">HH", 0xfafa, 15000) + bytes(15000)  # RFC 8701
     with Line(kpopd.ports["pop3s"], seconds=30) as client:
         hello = tls.Memory(trusting).hello()
         body = hello[9:]  # behind the heads of record and message
         at = 34 + 1 + body[34]
         at += 2 + struct.unpack(">H", body[at:at + 2])[0]
         at += 1 + body[at]
+        size = 16384 - 4 - 4 - len(body)  # a record holds no more
+        name = struct.pack(">HH", 0xfafa, size) + bytes(size)  # RFC 8701
         extensions = name + body[at + 2:]
         body = body[:at] + struct.pack(">H", len(extensions)) + extensions
         message = b"\x01" + len(body).to_bytes(3, "big") + body
+        tap.equal(len(message), 16384, "octets of the hello")
         client.send(b"\x16\x03\x01" + struct.pack(">H", len(message))
                     + message, one_by_one=True)
         tap.equal(client.read(3)[:1], b"\x16", "the server's hello")

@@ -497,7 +497,7 @@ TEST(verbs_of_other_protocols_are_unknown)
     static const char *const verbs[] = {
         "HELO a b", "FOLD x",  "READ",   "ACKS", "NACK", "LFLD", "SFLD x",
         "CFLD x",   "DFLD x",  "MOVF",   "RENF", "MOVE", "COPY", "STOR",
-        "RPOP a",   "XTND x",  "*ENV 1", "UTF8", "LANG", "",     " ",
+        "RPOP a",   "XTND x",  "*ENV 1", "",     " ",
         "USERX",    "USE",     "TOPP",   "XDELE 1 2",
     };
     size_t i;
@@ -515,7 +515,7 @@ TEST(verbs_of_other_protocols_are_unknown)
 
 #define CAPA_HEAD                                                           \
     "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n"          \
-    "AUTH-RESP-CODE\r\nPIPELINING\r\n"
+    "AUTH-RESP-CODE\r\nPIPELINING\r\nLANG\r\n"
 
 TEST(capa_before_login)
 {

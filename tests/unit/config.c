@@ -210,12 +210,12 @@ setting_of(const char *name)
 {
     struct kpop_setting setting = { .size = sizeof(setting) };
 
-    for (uint32_t i = 0; stub.api->setting(stub.plugin, i, &setting) == 1;
-         i++) {
-        if (strcmp(setting.key->name, name) == 0)
-            return setting;
-    }
-    CHECK(!"there is such a key");
+    bool found = false;
+
+    for (uint32_t i = 0;
+         !found && stub.api->setting(stub.plugin, i, &setting) == 1; i++)
+        found = strcmp(setting.key->name, name) == 0;
+    CHECK(found);
     return setting;
 }
 

@@ -69,7 +69,7 @@ load(void)
     write_file("conf", text);
     write_file("secrets", "alice:wonderland\n");
     (void)snprintf(text, sizeof(text), "%s/conf", folder);
-    setup = setup_load(kpop_plugin_entry, text, error, sizeof(error));
+    setup = setup_load(kpop_plugin_entry, text, NULL, error, sizeof(error));
     CHECK_STR(error, "");
     mark = mmap(NULL, sizeof(*mark), PROT_READ | PROT_WRITE,
                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -257,6 +257,41 @@ TEST(control_garbage_is_refused)
     close(fds[1]);
 }
 
+TEST(control_texts_have_no_control_characters)
+{
+    static const char *const bad[] = { "\x1b[2J", "a\tb", "a\nb", "\x7f" };
+    uint8_t octets[CONTROL_FRAME_MAX];
+    struct control control;
+    struct control back;
+    size_t len;
+    size_t i;
+
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_LOGGED_IN;
+    memset(control.user, 'u', CONTROL_USER_MAX);
+    memset(control.mechanism, 'm', CONTROL_MECHANISM_MAX);
+    memset(control.tls, 't', CONTROL_TLS_MAX);
+    memset(control.service, 's', CONTROL_SERVICE_MAX);
+    len = control_encode(&control, octets, sizeof(octets));
+    CHECK(len > 0);
+    CHECK(control_decode(octets, len, &back));
+    CHECK_STR(back.user, control.user);
+    CHECK_STR(back.mechanism, control.mechanism);
+    CHECK_STR(back.tls, control.tls);
+    CHECK_STR(back.service, control.service);
+    for (i = 0; i < 4; i++) {
+        char *const texts[] = { control.user, control.mechanism, control.tls,
+                                control.service };
+
+        strcpy(texts[i], bad[i]);
+        len = control_encode(&control, octets, sizeof(octets));
+        CHECK(!control_decode(octets, len, &back));
+        strcpy(texts[i], "good");
+        len = control_encode(&control, octets, sizeof(octets));
+        CHECK(control_decode(octets, len, &back));
+    }
+}
+
 TEST(permit_table_allows_start_step_end_only)
 {
     CHECK(permit_request(PERMIT_ABSENT, AUTH_START));
@@ -318,6 +353,7 @@ TEST_MAIN("kpopd_ipc", T(request_arrives_as_it_was_sent),
           T(answer_arrives_and_impossible_results_are_refused),
           T(control_frames_carry_a_descriptor),
           T(control_garbage_is_refused),
+          T(control_texts_have_no_control_characters),
           T(permit_table_allows_start_step_end_only),
           T(permit_decides_once),
           T(mechanism_goes_to_a_pool_that_is_wanted_or_to_none))

@@ -182,6 +182,96 @@ TEST(sessions_of_a_dead_worker_are_forgotten)
     limits_free(limits);
 }
 
+static enum limits_verdict
+admit_proxied(struct limits *limits, uint64_t id, uint64_t *victim_out)
+{
+    struct limits_victim victim = { 0, NULL };
+    enum limits_verdict verdict = limits_admit_proxied(limits, id, &victim);
+
+    if (verdict != LIMITS_REFUSE)
+        limits_set_owner(limits, id, &owner);
+    *victim_out = victim.id;
+    return verdict;
+}
+
+static enum limits_verdict
+move(struct limits *limits, uint64_t id, const char *text,
+     uint64_t *victim_out)
+{
+    struct address address = from(text);
+    struct limits_victim victim = { 0, NULL };
+    enum limits_verdict verdict;
+
+    verdict = limits_move(limits, id, &owner, &address, &victim);
+    *victim_out = victim.id;
+    return verdict;
+}
+
+TEST(clients_behind_a_proxy_count_by_their_own_address)
+{
+    struct limits_config config = { 100, 2, 100, NULL, 0 };
+    struct limits *limits = limits_new(&config);
+    uint64_t victim;
+    uint64_t id;
+
+    CHECK_INT(admit(limits, 1, "192.0.2.1", &victim), LIMITS_ADMIT);
+    for (id = 2; id <= 9; id++)
+        CHECK_INT(admit_proxied(limits, id, &victim), LIMITS_ADMIT);
+    CHECK_INT(limits_total(limits), 9);
+    CHECK_INT(limits_unauthenticated(limits), 9);
+    CHECK_INT(move(limits, 2, "192.0.2.1", &victim), LIMITS_ADMIT);
+    CHECK_INT(move(limits, 3, "192.0.2.1", &victim), LIMITS_EVICT);
+    CHECK_INT(victim, 1);
+    CHECK_INT(move(limits, 4, "192.0.2.2", &victim), LIMITS_ADMIT);
+    CHECK_INT(limits_total(limits), 8);
+    limits_logged_in(limits, 2, &owner);
+    limits_logged_in(limits, 3, &owner);
+    CHECK_INT(move(limits, 5, "192.0.2.1", &victim), LIMITS_REFUSE);
+    /* Its worker closes it now. */
+    limits_remove(limits, 5, &owner);
+    CHECK_INT(limits_total(limits), 7);
+    limits_free(limits);
+}
+
+TEST(silent_clients_of_a_proxy_go_first_when_they_are_too_many)
+{
+    struct limits_config config = { 100, 100, 2, NULL, 0 };
+    struct limits *limits = limits_new(&config);
+    uint64_t victim;
+
+    CHECK_INT(admit_proxied(limits, 1, &victim), LIMITS_ADMIT);
+    CHECK_INT(admit_proxied(limits, 2, &victim), LIMITS_ADMIT);
+    CHECK_INT(move(limits, 1, "192.0.2.1", &victim), LIMITS_ADMIT);
+    CHECK_INT(admit_proxied(limits, 3, &victim), LIMITS_EVICT);
+    CHECK_INT(victim, 1); /* the oldest, wherever it was counted */
+    CHECK_INT(admit(limits, 4, "192.0.2.2", &victim), LIMITS_EVICT);
+    CHECK_INT(victim, 2);
+    /* Told to go, it needs no verdict that costs another one his place. */
+    CHECK_INT(move(limits, 2, "192.0.2.2", &victim), LIMITS_REFUSE);
+    CHECK_INT(victim, 0);
+    limits_free(limits);
+}
+
+TEST(only_a_proxys_connection_moves_once_and_by_its_worker)
+{
+    struct limits_config config = { 100, 100, 100, NULL, 0 };
+    struct limits *limits = limits_new(&config);
+    struct address address = from("192.0.2.1");
+    struct limits_victim stranger;
+    uint64_t victim;
+    int other;
+
+    CHECK_INT(admit(limits, 1, "192.0.2.1", &victim), LIMITS_ADMIT);
+    CHECK_INT(move(limits, 1, "192.0.2.2", &victim), LIMITS_REFUSE);
+    CHECK_INT(admit_proxied(limits, 2, &victim), LIMITS_ADMIT);
+    CHECK_INT(limits_move(limits, 2, &other, &address, &stranger),
+              LIMITS_REFUSE);
+    CHECK_INT(move(limits, 2, "192.0.2.2", &victim), LIMITS_ADMIT);
+    CHECK_INT(move(limits, 2, "192.0.2.3", &victim), LIMITS_REFUSE);
+    CHECK_INT(move(limits, 3, "192.0.2.3", &victim), LIMITS_REFUSE);
+    limits_free(limits);
+}
+
 TEST(networks_are_parsed_strictly)
 {
     struct network network;
@@ -216,4 +306,7 @@ TEST_MAIN("kpopd_limits",
           T(victim_that_logged_in_meanwhile_counts_again),
           T(worker_cannot_report_for_sessions_of_another),
           T(sessions_of_a_dead_worker_are_forgotten),
+          T(clients_behind_a_proxy_count_by_their_own_address),
+          T(silent_clients_of_a_proxy_go_first_when_they_are_too_many),
+          T(only_a_proxys_connection_moves_once_and_by_its_worker),
           T(networks_are_parsed_strictly))

@@ -452,6 +452,54 @@ TEST(copies_with_one_base_are_never_confused)
     CHECK(access(at("new/1.a"), F_OK) == 0);
 }
 
+TEST(seen_is_set_for_what_was_retrieved_and_nothing_else)
+{
+    const uint8_t marks[] = { KPOP_MARK_RETRIEVED, 0, KPOP_MARK_RETRIEVED,
+                              KPOP_MARK_RETRIEVED | KPOP_MARK_DELETE,
+                              KPOP_MARK_RETRIEVED, KPOP_MARK_RETRIEVED,
+                              KPOP_MARK_RETRIEVED };
+    struct maildir *maildir;
+
+    fresh();
+    deliver("new/1.a", "x\n");
+    deliver("new/2.b", "x\n");
+    deliver("cur/3.c:2,FT", "x\n");
+    deliver("cur/4.d:2,", "x\n");
+    deliver("cur/5.e:1,x", "x\n");
+    deliver("cur/6.f:2,S", "x\n");
+    deliver("cur/7.g:2,R", "x\n");
+    maildir = open_box();
+    CHECK_INT(maildir_count(maildir), 7);
+    /* Somebody else was faster. */
+    CHECK_INT(rename(at("cur/7.g:2,R"), at("cur/7.g:2,")), 0);
+    maildir_mark_seen(maildir, marks, 7);
+    maildir_mark_seen(maildir, marks, 6);
+    maildir_close(maildir);
+    CHECK_INT(access(at("cur/1.a:2,S"), F_OK), 0);
+    CHECK_INT(access(at("new/1.a"), F_OK), -1);
+    CHECK_INT(access(at("new/2.b"), F_OK), 0);
+    CHECK_INT(access(at("cur/3.c:2,FST"), F_OK), 0);
+    CHECK_INT(access(at("cur/4.d:2,"), F_OK), 0);
+    CHECK_INT(access(at("cur/5.e:1,x"), F_OK), 0);
+    CHECK_INT(access(at("cur/6.f:2,S"), F_OK), 0);
+    CHECK_INT(access(at("cur/7.g:2,"), F_OK), 0);
+}
+
+/* What has the name already is not replaced. */
+TEST(seen_replaces_no_message)
+{
+    const uint8_t marks[] = { KPOP_MARK_RETRIEVED };
+    struct maildir *maildir;
+
+    fresh();
+    deliver("new/1.a", "one\n");
+    maildir = open_box();
+    deliver("cur/1.a:2,S", "another\n");
+    maildir_mark_seen(maildir, marks, 1);
+    maildir_close(maildir);
+    CHECK_INT(access(at("new/1.a"), F_OK), 0);
+}
+
 TEST(commit_with_another_count_is_refused)
 {
     const uint8_t marks[] = { KPOP_MARK_DELETE, KPOP_MARK_DELETE };
@@ -547,6 +595,8 @@ static const struct check_test tests[] = {
     T(commit_removes_what_is_marked_and_nothing_else),
     T(commit_follows_renames_and_takes_vanished_for_deleted),
     T(copies_with_one_base_are_never_confused),
+    T(seen_is_set_for_what_was_retrieved_and_nothing_else),
+    T(seen_replaces_no_message),
     T(commit_with_another_count_is_refused),
     T(unlink_that_fails_is_an_error_and_the_rest_is_removed),
     T(thousands_of_messages_keep_their_order),

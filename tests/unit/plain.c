@@ -87,6 +87,64 @@ TEST(without_initial_response_it_is_asked_for)
     talk_end(&talk);
 }
 
+/* R68-6: a decomposed a-umlaut, U+FF41 and U+00B2. */
+TEST(names_and_passwords_are_prepared)
+{
+    struct talk talk;
+
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0a\xcc\x88nne\0pa\xcc\x88" "ss")),
+              STATUS_PENDING);
+    CHECK_STR(talk.ask.user, "\xc3\xa4nne");
+    CHECK_MEM(talk.ask.password, talk.ask.password_len, "p\xc3\xa4ss", 5);
+    CHECK_INT(talk_answer(&talk, STATUS_OK), STATUS_PENDING);
+    CHECK_INT((int)talk.ask.need, (int)MECH_AUTHORIZE);
+    talk_end(&talk);
+}
+
+TEST(password_that_changes_is_tried_as_it_was_typed_too)
+{
+    struct talk talk;
+
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0alice\0pw\xc2\xb2")),
+              STATUS_PENDING);
+    CHECK_MEM(talk.ask.password, talk.ask.password_len, "pw2", 3);
+    CHECK_INT(talk_answer(&talk, STATUS_AUTH), STATUS_PENDING);
+    CHECK_STR(talk.ask.user, "alice");
+    CHECK_MEM(talk.ask.password, talk.ask.password_len, "pw\xc2\xb2", 4);
+    CHECK_INT(talk_answer(&talk, STATUS_AUTH), STATUS_AUTH);
+    talk_end(&talk);
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0alice\0pw\xc2\xb2")),
+              STATUS_PENDING);
+    CHECK_INT(talk_answer(&talk, STATUS_TEMP), STATUS_TEMP);
+    talk_end(&talk);
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0alice\0pw")), STATUS_PENDING);
+    CHECK_INT(talk_answer(&talk, STATUS_AUTH), STATUS_AUTH);
+    talk_end(&talk);
+}
+
+/* Each spelling would be a fresh start for who guesses. */
+TEST(other_spelling_of_an_ascii_name_is_refused)
+{
+    struct talk talk;
+
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0\xef\xbd\x81lice\0secret")),
+              STATUS_AUTH);
+    talk_end(&talk);
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\xef\xbd\x81lice\0alice\0secret")),
+              STATUS_AUTH);
+    talk_end(&talk);
+    talk_start(&talk); /* U+00AD is mapped to nothing */
+    CHECK_INT(talk_step(&talk, MESSAGE("\0ali\xc2\xad" "ce\0secret")),
+              STATUS_AUTH);
+    talk_end(&talk);
+}
+
 TEST(password_then_authorize_then_ok)
 {
     struct talk talk;
@@ -245,7 +303,10 @@ TEST(p1_fields_have_up_to_255_octets)
 TEST_MAIN("plain",
           T(mechanisms_are_found_in_any_case),
           T(without_initial_response_it_is_asked_for),
-          T(password_then_authorize_then_ok),
+          T(names_and_passwords_are_prepared),
+        T(password_that_changes_is_tried_as_it_was_typed_too),
+        T(other_spelling_of_an_ascii_name_is_refused),
+        T(password_then_authorize_then_ok),
           T(a_no_of_the_host_is_final),
           T(strange_answers_open_nothing),
           T(p2_an_authzid_is_passed_on_and_gives_no_other_mailbox),

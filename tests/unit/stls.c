@@ -10,7 +10,7 @@
 #define TOO_EARLY "-ERR [AUTH] TLS required, use STLS first\r\n"
 #define CAPA_HEAD                                                           \
     "+OK capability list follows\r\nTOP\r\nUIDL\r\nRESP-CODES\r\n"          \
-    "AUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\n"
+    "AUTH-RESP-CODE\r\nPIPELINING\r\nLANG\r\nEXPIRE NEVER\r\n"
 
 static struct peer peer;
 
@@ -87,6 +87,43 @@ TEST(r25_6_user_is_forgotten)
     peer_send(&peer, "USER alice\r\nSTLS\r\nPASS x\r\n");
     CHECK_BOTH(&peer, "+OK now PASS\r\n" BEGIN "-ERR USER comes first\r\n",
                "TLS;");
+    peer_end(&peer);
+}
+
+/* R68-3 */
+TEST(r25_6_language_is_forgotten)
+{
+    greeted(false, false);
+    peer_send(&peer, "LANG it\r\nSTLS\r\n");
+    peer_forget(&peer);
+    peer_send(&peer, "XYZZY\r\n");
+    CHECK_SEEN(&peer, "-ERR unknown command\r\n");
+    peer_end(&peer);
+}
+
+static void
+greeted_with_utf8(const char *message)
+{
+    peer_init(&peer, false);
+    peer.settings.options = OPTION_UTF8;
+    peer.texts[0] = message;
+    peer_greeted(&peer);
+    engine_set_tls(peer.engine, true, false);
+}
+
+TEST(r25_6_utf8_is_forgotten)
+{
+    greeted_with_utf8("A: \xc3\xbc\n\n");
+    peer_send(&peer, "UTF8\r\nSTLS\r\nUSER a\r\nPASS x\r\n");
+    peer_forget(&peer);
+    peer_send(&peer, "RETR 1\r\n");
+    CHECK(peer_saw(&peer, "-ERR [UTF8] "));
+    peer_end(&peer);
+    greeted_with_utf8("A: \xc3\xbc\n\n");
+    peer_send(&peer, "STLS\r\nUTF8\r\nUSER a\r\nPASS x\r\n");
+    peer_forget(&peer);
+    peer_send(&peer, "RETR 1\r\n");
+    CHECK(peer_saw(&peer, "A: \xc3\xbc\r\n"));
     peer_end(&peer);
 }
 
@@ -184,6 +221,7 @@ TEST_MAIN("stls", T(r25_1_stls_is_answered_before_tls_begins),
           T(r25_4_stls_is_listed_while_it_can_be_done),
           T(stls_without_tls_tells_fetchmail_what_to_do),
           T(stls_takes_no_argument), T(r25_6_user_is_forgotten),
+          T(r25_6_utf8_is_forgotten), T(r25_6_language_is_forgotten),
           T(r25_6_ticket_of_kpop_is_not_forgotten),
           T(failures_are_counted_across_stls),
           T(r25_8_failed_handshake_closes),

@@ -561,6 +561,21 @@ TEST(retr_that_fails_at_first_says_so)
     }
 }
 
+/* Nothing of it is out as long as the header is looked at. */
+TEST(retr_read_error_in_the_header_says_so)
+{
+    peer_init(&peer, false);
+    peer.settings.options = OPTION_UTF8;
+    peer_logged_in(&peer);
+    peer.fetch = STATUS_TEMP;
+    peer.fetch_from = 4;
+    peer.fetch_max = 4;
+    peer_send(&peer, "RETR 1\r\nNOOP\r\n");
+    CHECK_BOTH(&peer, "-ERR [SYS/TEMP] the message cannot be read, try again "
+               "later\r\n+OK\r\n", "FETCH 0 0;FETCH 0 4;");
+    peer_end(&peer);
+}
+
 TEST(retr_read_error_drops_connection_without_final_dot)
 {
     static const int results[] = { STATUS_TEMP, STATUS_GONE, STATUS_PERM,
@@ -570,11 +585,11 @@ TEST(retr_read_error_drops_connection_without_final_dot)
     for (i = 0; i < 4; i++) {
         logged_in();
         peer.fetch = results[i];
-        peer.fetch_from = 4;
-        peer.fetch_max = 4;
+        peer.fetch_from = 6; /* behind the header */
+        peer.fetch_max = 6;
         peer_send(&peer, "RETR 1\r\nQUIT\r\n");
-        CHECK_BOTH(&peer, "+OK message follows\r\nA: b",
-                   "FETCH 0 0;FETCH 0 4;");
+        CHECK_BOTH(&peer, "+OK message follows\r\nA: b\r\n\r\n",
+                   "FETCH 0 0;FETCH 0 6;");
         CHECK(engine_is_closing(peer.engine));
         CHECK_STR(engine_end_reason(peer.engine), "store-error");
         peer_end(&peer);
@@ -679,6 +694,7 @@ TEST_MAIN("trans", T(stat_of_a_known_total_asks_nobody),
           T(retr_gives_the_message), T(retr_by_short_reads_is_the_same),
           T(retr_of_an_empty_message_is_only_the_dot),
           T(retr_that_fails_at_first_says_so),
+          T(retr_read_error_in_the_header_says_so),
           T(retr_read_error_drops_connection_without_final_dot),
           T(error_where_the_end_should_be_is_no_whole_message),
           T(top_stops_reading_when_it_has_its_lines),

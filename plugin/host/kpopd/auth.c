@@ -20,6 +20,7 @@
 #include "plugin/host/kpopd/authmsg.h"
 #include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/permit.h"
 #include "plugin/host/kpopd/process.h"
 
@@ -33,6 +34,7 @@ struct login {
     struct kpop_exchange *exchange;
     enum permit_state state;
     unsigned steps;
+    bool fed;              /* its first message came: a ticket has that one */
     uint64_t expires;
     struct auth_host_peer peer;
 };
@@ -188,6 +190,7 @@ static int
 run_step(struct auth *auth, struct channel *channel, struct login *login,
          const struct auth_request *request)
 {
+    const uint64_t since = process_micros();
     struct auth_answer answer;
     struct login **at;
     int sent;
@@ -198,6 +201,9 @@ run_step(struct auth *auth, struct channel *channel, struct login *login,
     auth->context.peer = &login->peer;
     answer.result = auth->api->exchange_step(
         login->exchange, request->data, request->size, complete, NULL);
+    if (auth->pool == POOL_KRB && !login->fed && request->size > 0)
+        metrics_note_time(TIME_TICKET, process_micros() - since);
+    login->fed = login->fed || request->size > 0;
     auth->api->exchange_outcome(login->exchange, &answer.outcome);
     if (answer.result == KPOP_PENDING || answer.result > KPOP_CONTINUE)
         answer.result = KPOP_TEMP;

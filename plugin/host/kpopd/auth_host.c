@@ -13,6 +13,7 @@
 
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 
 /* In an auth process, not in the check before the start. */
 static bool auth_host_serves;
@@ -29,6 +30,7 @@ on_log(void *host, void *conn, uint32_t level, const char *event,
 {
     (void)host;
     (void)conn;
+    metrics_note_event(event, line);
     const bool config = strncmp(event, "config.", 7) == 0;
 
     /* Of the configuration this half knows only the keytab; all else the

@@ -8,12 +8,14 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/authclient_internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/process.h"
 
 /* Milliseconds until a busy process is looked at again; a password's hash
@@ -77,6 +79,8 @@ authclient_answer(struct auth_task *task, int32_t result)
         task->channel->orphan = task->request.exchange;
     }
     timers_set(&client->worker->timers, &task->timer, TIMER_NEVER);
+    if (task->asked != 0)
+        metrics_note_time(TIME_LOGIN, process_micros() - task->asked);
     authclient_judged(conn, result);
     conn->login.task = NULL;
     free(task);
@@ -100,6 +104,7 @@ send_task(struct auth_task *task, struct channel *channel)
     /* All of it: what did not fit was written in part. */
     explicit_bzero(client->frame, len > 0 ? len : sizeof(client->frame));
     if (rc == 0) {
+        metrics_note_time(TIME_WAIT, process_micros() - task->asked);
         channel->busy = true;
         channel->task = task;
         return;
@@ -175,9 +180,19 @@ hand_in(struct auth_task *task, uint64_t now)
         timers_set(&worker->timers, &task->timer, now + wait);
         return;
     }
+    task->asked = process_micros();
     timers_set(&worker->timers, &task->timer,
                now + worker->setup->settings.auth_timeout);
     authclient_pump(task->client, task->pool);
+}
+
+static void
+note_overdue(const struct conn *conn)
+{
+    char line[CONTROL_MECHANISM_MAX + 16];
+
+    snprintf(line, sizeof(line), " mechanism=%s", conn->mechanism);
+    metrics_note_event("auth.overdue", line);
 }
 
 static void
@@ -200,6 +215,7 @@ on_time(struct timer *timer, uint64_t now)
               task->request.mechanism != NULL ? task->request.mechanism
                                               : "step",
               task->sent ? "yes" : "no");
+    note_overdue(task->conn);
     authclient_answer(task, KPOP_TEMP);
 }
 

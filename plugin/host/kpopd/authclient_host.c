@@ -21,11 +21,12 @@ int32_t
 authclient_mechanisms(void *arg, struct kpop_op *op,
                       const struct kpop_facts *facts)
 {
-    const struct conn *conn = arg;
+    struct conn *conn = arg;
     const struct worker *worker = conn->worker;
     const struct settings *s = &worker->setup->settings;
     char names[256] = "KPOP";
 
+    conn_note_tls(conn, facts); /* asked anew when TLS has begun */
     /* The module drops what the configuration doesn't list or allow now. */
     if (strcmp(facts->service, "kpop") != 0)
         snprintf(names, sizeof(names), "%s%s%s%s",
@@ -48,6 +49,8 @@ authclient_authorize(void *arg, struct kpop_op *op,
     struct conn *conn = arg;
     struct authclient_ask ask;
 
+    snprintf(conn->mechanism, sizeof(conn->mechanism), "%s",
+             identity->mechanism);
     memset(&ask, 0, sizeof(ask));
     ask.pool = POOL_KRB;
     ask.request.type = AUTH_DECIDE;
@@ -161,6 +164,7 @@ authclient_start(void *arg, struct kpop_op *op,
     ask.pool = permit_pool(mechanism, &conn->worker->setup->settings);
     if (ask.pool == POOL_COUNT)
         return KPOP_DENIED;
+    snprintf(conn->mechanism, sizeof(conn->mechanism), "%s", mechanism);
     begin_guess(conn, mechanism, facts);
     ask.wait = wait_for(conn, facts, data, size);
     ask.request.type = AUTH_START;

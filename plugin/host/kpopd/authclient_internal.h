@@ -39,6 +39,7 @@ struct auth_task {
     struct kpop_op *op;
     enum auth_pool pool;
     struct channel *channel; /* NULL for a start that waits for any */
+    uint64_t asked; /* microseconds; 0 = it is delayed */
     bool delayed; /* not before its timer fires */
     bool sent;
     bool unwanted;

@@ -20,9 +20,10 @@
 
 #include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics_serve.h"
 #include "plugin/host/kpopd/process.h"
 
-static const char *
+const char *
 child_name(const struct child *child)
 {
     static const char *const pools[POOL_COUNT] = {
@@ -31,6 +32,8 @@ child_name(const struct child *child)
         [POOL_OUTSIDE] = "auth-outside",
     };
 
+    if (child->kind == CHILD_METRICS)
+        return "metrics";
     return child->kind == CHILD_WORKER ? "worker" : pools[child->pool];
 }
 
@@ -55,7 +58,8 @@ struct generation *
 generation_new(struct setup *setup)
 {
     const struct settings *s = &setup->settings;
-    size_t most = s->workers + POOL_COUNT * (size_t)s->auth_processes;
+    size_t most = s->workers + POOL_COUNT * (size_t)s->auth_processes
+                  + 1;
     struct generation *generation = calloc(1, sizeof(*generation));
     enum auth_pool pool;
 
@@ -78,6 +82,8 @@ generation_new(struct setup *setup)
         if (kpopd_settings_want_pool(s, pool))
             add_slots(generation, CHILD_AUTH, pool, s->auth_processes);
     add_slots(generation, CHILD_WORKER, POOL_KRB, s->workers);
+    if (s->metrics != NULL)
+        add_slots(generation, CHILD_METRICS, POOL_KRB, 1);
     generation->setup = setup;
     return generation;
 }
@@ -115,7 +121,8 @@ generation_is_ready(const struct generation *generation)
     size_t i;
 
     for (i = 0; i < generation->count; i++)
-        if (!generation->children[i].ready)
+        if (!generation->children[i].ready
+            && generation->children[i].kind != CHILD_METRICS)
             return false;
     return true;
 }
@@ -155,7 +162,8 @@ connect_child(const struct child *child)
 
     for (i = 0; i < generation->count; i++) {
         other = &generation->children[i];
-        if (other->pid == 0 || other->kind == child->kind)
+        if (other->pid == 0 || other->kind == child->kind
+            || other->kind == CHILD_METRICS)
             continue;
         if (child->kind == CHILD_WORKER)
             connect_pair(child, other);
@@ -164,12 +172,22 @@ connect_child(const struct child *child)
     }
 }
 
+/* What it shares with the others is the counters alone. */
+static int
+run_metrics(const struct generation *generation, int control)
+{
+    throttle_free(generation->throttle);
+    (void)munmap(generation->marks, generation->marks_size);
+    return metrics_serve(control);
+}
+
 /* The whole life of the new process. */
 static _Noreturn void
 run_child(const struct child *child, int control, pid_t parent)
 {
     struct setup *setup = child->generation->setup;
     const bool is_worker = child->kind == CHILD_WORKER;
+    const bool is_metrics = child->kind == CHILD_METRICS;
     const struct worker_shared shared = { child->generation->marks,
                                           child->generation->count,
                                           child->generation->throttle };
@@ -182,8 +200,9 @@ run_child(const struct child *child, int control, pid_t parent)
         process_ignore(SIGTERM); /* it ends when the workers have */
         setup_drop_sessions(setup);
     }
-    if (process_become(is_worker ? &setup->settings.run_as
-                                 : &setup->settings.auth_user,
+    if (process_become(is_worker || is_metrics
+                           ? &setup->settings.run_as
+                           : &setup->settings.auth_user,
                        error, sizeof(error))
         != 0) {
         log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
@@ -193,9 +212,12 @@ run_child(const struct child *child, int control, pid_t parent)
         /* PAM's modules may have helpers with rights of their own. */
         process_harden(!is_worker && child->pool == POOL_OUTSIDE
                        && setup->settings.password_source == PASSWORDS_PAM);
-        status = is_worker
-                     ? worker_main(setup, &shared, control)
-                     : auth_main(setup, child->pool, control, child->mark);
+        if (is_metrics)
+            status = run_metrics(child->generation, control);
+        else if (is_worker)
+            status = worker_main(setup, &shared, control);
+        else
+            status = auth_main(setup, child->pool, control, child->mark);
     }
     exit(status);
 }
@@ -243,9 +265,12 @@ child_start(struct child *child, uint64_t now)
     child->killed = false;
     child->told = false;
     child->sessions = 0;
+    child->ask_at = 0;
+    child_forgive(child);
     log_event(KPOP_LOG_DEBUG, "process.start", "kind=%s child=%ld",
               child_name(child), (long)pid);
-    connect_child(child);
+    if (child->kind != CHILD_METRICS)
+        connect_child(child);
     return 0;
 }
 
@@ -284,15 +309,58 @@ child_ended(struct child *child, int status, bool expected, uint64_t now)
     child->restart_at = now;
 }
 
+/* Until there is room for it in the channel, each turn. */
+static void
+ask(struct child *child, uint64_t now)
+{
+    struct control control;
+
+    if (child->asked_at == 0 && now >= child->ask_at)
+        child->asked_at = now;
+    if (child->asked_at == 0 || child->asked)
+        return;
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_PING;
+    child->asked = control_send(child->control, &control, -1) == 0;
+}
+
+void
+child_answered(struct child *child, uint64_t now)
+{
+    child->asked_at = 0;
+    child->asked = false;
+    child->ask_at =
+        now + child->generation->setup->settings.worker_timeout / 4;
+}
+
+void
+child_forgive(struct child *child)
+{
+    child->asked_at = 0;
+    child->asked = false;
+}
+
+/* Since when it is silent that has to say something; 0: it has not. */
+static uint64_t
+silent_since(const struct child *child)
+{
+    return child->kind == CHILD_AUTH ? atomic_load(&child->mark->alive)
+                                     : child->asked_at;
+}
+
 void
 child_watch(struct child *child, uint64_t now)
 {
+    const struct settings *s = &child->generation->setup->settings;
+    uint64_t limit = child->kind == CHILD_AUTH ? s->auth_timeout
+                                               : s->worker_timeout;
     uint64_t since;
-    uint64_t limit = child->generation->setup->settings.auth_timeout;
 
-    if (child->kind != CHILD_AUTH || child->pid == 0 || child->killed)
+    if (child->pid == 0 || child->killed || limit == 0)
         return;
-    since = atomic_load(&child->mark->alive);
+    if (child->kind == CHILD_WORKER && child->ready && child->control >= 0)
+        ask(child, now);
+    since = silent_since(child);
     if (!child->ready) {
         since = child->started;
         limit = STARTUP_MAX;

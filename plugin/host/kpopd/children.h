@@ -22,7 +22,7 @@
 
 struct generation;
 
-enum child_kind { CHILD_WORKER, CHILD_AUTH };
+enum child_kind { CHILD_WORKER, CHILD_AUTH, CHILD_METRICS };
 
 enum {
     BACKOFF_FIRST = 100,   /* milliseconds, doubled each time */
@@ -47,6 +47,10 @@ struct child {
     uint64_t restart_at;    /* when pid is 0 */
     uint64_t backoff;
     size_t sessions;        /* workers: passed on and not closed */
+    uint64_t asked_at;      /* workers: since when a ping waits for its answer,
+                             * 0 = none does */
+    uint64_t ask_at;        /* when the next one is due */
+    bool asked;             /* it is in the channel */
     uint64_t refused;       /* workers: id of what it could not take */
 };
 
@@ -73,6 +77,9 @@ size_t generation_running(const struct generation *generation,
                           enum child_kind kind);
 bool generation_is_ready(const struct generation *generation);
 
+/* "worker", "auth-krb", ... */
+const char *child_name(const struct child *child);
+
 /*
  * Forks the process of an empty slot and connects it with the others.  In
  * the child it does not return.  0, or -1 (logged; restart_at is set).
@@ -81,8 +88,13 @@ int child_start(struct child *child, uint64_t now);
 /* Its process was reaped: logs, closes, plans the restart. */
 void child_ended(struct child *child, int status, bool expected,
                  uint64_t now);
-/* Kills auth processes that hang in a step or in their start. */
+/* Pings workers; kills those that do not answer, and auth processes that hang
+ * in a step or in their start. */
 void child_watch(struct child *child, uint64_t now);
+/* A worker's answer to a ping. */
+void child_answered(struct child *child, uint64_t now);
+/* Its silence so far does not count. */
+void child_forgive(struct child *child);
 /* Closes the control channel: an auth process then ends. */
 void child_let_go(struct child *child);
 

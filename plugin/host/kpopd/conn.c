@@ -66,6 +66,8 @@ conn_bury(struct worker *worker)
 
     while ((conn = worker->dead) != NULL) {
         worker->dead = conn->next;
+        free(conn->user);
+        free(conn->proxy);
         free(conn);
     }
 }
@@ -109,8 +111,8 @@ conn_abort(struct conn *conn)
 
 /* ---- epoll ---- */
 
-static void
-watch(struct conn *conn, uint32_t events)
+void
+conn_watch(struct conn *conn, uint32_t events)
 {
     int rc = 0;
 
@@ -167,7 +169,7 @@ begin_linger(struct conn *conn)
     }
     timers_set(&conn->worker->timers, &conn->timer,
                process_now() + LINGER_MS);
-    watch(conn, EPOLLIN);
+    conn_watch(conn, EPOLLIN);
 }
 
 /* ---- octets ---- */
@@ -200,15 +202,6 @@ flush(struct conn *conn)
         api->wrote(conn->session, (size_t)n);
     }
     return false;
-}
-
-static void
-note_login(struct conn *conn, uint32_t wants)
-{
-    if (conn->logged_in || (wants & KPOP_IS_LOGGED_IN) == 0)
-        return;
-    conn->logged_in = true;
-    worker_report(conn->worker, CONTROL_LOGGED_IN, conn->id);
 }
 
 /* The module's deadline; ticks when it has come. */
@@ -248,7 +241,7 @@ settle(struct conn *conn)
     }
     wants = worker->api->wants(conn->session);
     conn->inside = false;
-    note_login(conn, wants);
+    conn_note_login(conn, wants);
     if ((wants & KPOP_WANT_CLOSE) != 0 && (wants & KPOP_WANT_WRITE) == 0) {
         begin_linger(conn);
         return;
@@ -257,8 +250,10 @@ settle(struct conn *conn)
         events |= EPOLLIN;
     if ((wants & KPOP_WANT_WRITE) != 0)
         events |= EPOLLOUT;
+    if (conn->end_by != 0 && conn->end_by < when)
+        when = conn->end_by;
     timers_set(&worker->timers, &conn->timer, when);
-    watch(conn, events);
+    conn_watch(conn, events);
 }
 
 static void
@@ -304,6 +299,10 @@ on_event(struct source *source, uint32_t events)
 
     if (conn->fd < 0)
         return; /* closed earlier in this turn */
+    if (conn->proxy != NULL) {
+        conn_proxy_read(conn, events);
+        return;
+    }
     if (conn->session == NULL) {
         on_linger(conn);
         return;
@@ -323,9 +322,12 @@ on_timer(struct timer *timer, uint64_t now)
     struct conn *conn =
         (struct conn *)(void *)((char *)timer - offsetof(struct conn, timer));
 
-    (void)now;
-    if (conn->session == NULL)
+    if (conn->proxy != NULL)
+        conn_proxy_late(conn);
+    else if (conn->session == NULL)
         close_socket(conn); /* lingered long enough */
+    else if (conn->end_by != 0 && now >= conn->end_by)
+        conn_abort(conn);
     else
         settle(conn);
 }
@@ -333,7 +335,7 @@ on_timer(struct timer *timer, uint64_t now)
 /* ---- what others do with it ---- */
 
 static int32_t
-new_session(struct conn *conn, const struct control *control)
+new_session(struct conn *conn, const struct control *control, uint64_t began)
 {
     struct worker *worker = conn->worker;
     struct sockaddr_storage name;
@@ -363,7 +365,7 @@ new_session(struct conn *conn, const struct control *control)
     facts.tls_server_name = "";
     facts.binding_type = "";
     return worker->api->session_new(worker->setup->sessions, &facts, conn,
-                                    process_now(), &conn->session);
+                                    began, &conn->session);
 }
 
 static struct conn *
@@ -385,55 +387,57 @@ alloc_conn(struct worker *worker, uint64_t id, int fd)
 }
 
 void
+conn_begin(struct conn *conn, const struct control *control, uint64_t began)
+{
+    int32_t rc;
+
+    conn->inside = true;
+    rc = new_session(conn, control, began);
+    conn->inside = false;
+    if (rc == KPOP_OK) {
+        settle(conn);
+        return;
+    }
+    log_event(KPOP_LOG_ERROR, "process.fail",
+              "call=session_new result=%d service=%s", (int)rc,
+              control->service);
+    conn_abort(conn);
+}
+
+void
 conn_new(struct worker *worker, const struct control *control, int fd)
 {
     struct conn *conn = alloc_conn(worker, control->id, fd);
     const int on = 1;
-    int32_t rc = KPOP_NO_MEMORY;
 
-    if (conn != NULL) {
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        conn->inside = true;
-        rc = new_session(conn, control);
-        conn->inside = false;
-    }
-    if (rc != KPOP_OK) {
+    if (conn == NULL) {
         log_event(KPOP_LOG_ERROR, "process.fail",
-                  "call=session_new result=%d service=%s", (int)rc,
+                  "text=\"out of memory; a connection is closed\" "
+                  "service=%s",
                   control->service);
         close(fd);
-        free(conn);
         worker_report(worker, CONTROL_CLOSED, control->id);
         return;
     }
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     worker->conn_count++;
     conn->next = worker->conns;
     if (conn->next != NULL)
         conn->next->prev = conn;
     worker->conns = conn;
-    settle(conn);
+    if (control->proxied)
+        conn_proxy_start(conn, control);
+    else
+        conn_begin(conn, control, process_now());
     if (worker->stopping && conn->fd >= 0)
         conn_stop(conn);
 }
 
 void
-conn_evict(struct worker *worker, uint64_t id)
-{
-    struct conn *conn = worker->conns;
-
-    while (conn != NULL && conn->id != id)
-        conn = conn->next;
-    if (conn == NULL || conn->logged_in)
-        return;
-    log_event(KPOP_LOG_INFO, "session.evicted",
-              "session=%llx text=\"too many before login; the oldest goes\"",
-              (unsigned long long)id);
-    conn_abort(conn);
-}
-
-void
 conn_stop(struct conn *conn)
 {
+    if (conn->proxy != NULL)
+        conn_abort(conn);
     if (conn->session == NULL)
         return;
     conn->inside = true;

@@ -21,9 +21,28 @@ control_encode(const struct control *control, void *frame, size_t size)
     ipc_put_u64(&w, control->id);
     ipc_put_u32(&w, (uint32_t)control->pool);
     ipc_put_u32(&w, control->peer_port);
+    ipc_put_u32(&w, control->proxied);
     ipc_put_bytes(&w, control->peer.octets, sizeof(control->peer.octets));
     ipc_put_text(&w, control->service);
+    ipc_put_text(&w, control->tls);
+    ipc_put_text(&w, control->mechanism);
+    ipc_put_text(&w, control->user);
     return ipc_finish(&w);
+}
+
+/* Copies a text; false when an admin's terminal should not see it.  size is
+ * that of out, and the frame was asked for one octet less. */
+static bool
+take_text(struct ipc_reader *r, char *out, size_t size)
+{
+    const char *text = ipc_get_text(r, size - 1);
+    const unsigned char *p = (const unsigned char *)text;
+
+    for (; *p != '\0'; p++)
+        if (*p < 0x20 || *p == 0x7f)
+            return false;
+    memcpy(out, text, strlen(text) + 1);
+    return true;
 }
 
 bool
@@ -31,8 +50,8 @@ control_decode(const void *frame, size_t len, struct control *control_out)
 {
     struct ipc_reader r;
     const uint8_t *peer;
-    const char *service;
     uint32_t pool;
+    uint32_t proxied;
     size_t peer_len;
 
     memset(control_out, 0, sizeof(*control_out));
@@ -41,16 +60,22 @@ control_decode(const void *frame, size_t len, struct control *control_out)
     control_out->id = ipc_get_u64(&r);
     pool = ipc_get_u32(&r);
     control_out->peer_port = ipc_get_u32(&r);
+    proxied = ipc_get_u32(&r);
     peer = ipc_get_bytes(&r, sizeof(control_out->peer.octets), &peer_len);
-    service = ipc_get_text(&r, CONTROL_SERVICE_MAX);
+    if (!take_text(&r, control_out->service, sizeof(control_out->service))
+        || !take_text(&r, control_out->tls, sizeof(control_out->tls))
+        || !take_text(&r, control_out->mechanism,
+                      sizeof(control_out->mechanism))
+        || !take_text(&r, control_out->user, sizeof(control_out->user)))
+        return false;
     if (!ipc_done(&r) || r.type < CONTROL_CONNECTION || r.type >= CONTROL_LAST
-        || pool >= POOL_COUNT
+        || pool >= POOL_COUNT || proxied > 1
         || peer_len != sizeof(control_out->peer.octets))
         return false;
     control_out->type = (enum control_type)r.type;
     control_out->pool = (enum auth_pool)pool;
+    control_out->proxied = proxied == 1;
     memcpy(control_out->peer.octets, peer, peer_len);
-    memcpy(control_out->service, service, strlen(service) + 1);
     return true;
 }
 

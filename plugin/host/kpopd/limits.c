@@ -53,6 +53,7 @@ struct limits {
     size_t total;
     size_t unauthenticated;
     struct queue waiting;
+    struct client proxied; /* those whose address is not known yet */
     struct entry *entries[BUCKETS];
     struct client *clients[BUCKETS];
 };
@@ -194,7 +195,7 @@ put_client(struct limits *limits, struct client *client)
     struct client **at =
         &limits->clients[bucket_of_address(limits, &client->address)];
 
-    if (client->entries > 0)
+    if (client->entries > 0 || client == &limits->proxied)
         return;
     while (*at != client)
         at = &(*at)->next;
@@ -213,51 +214,128 @@ is_trusted(const struct limits *limits, const struct address *from)
     return false;
 }
 
-/* Makes room; false when everybody who could go has logged in. */
+/* Room for one more of a client; false when all of his have logged in. */
 static bool
-make_room(struct limits *limits, struct client *client, bool trusted,
-          struct entry **victim_out)
+make_room_of(const struct limits *limits, const struct client *client,
+             const struct address *from, struct entry **victim_out)
+{
+    *victim_out = NULL;
+    if (client->count < limits->config.max_sessions_per_ip
+        || is_trusted(limits, from))
+        return true;
+    *victim_out = client->waiting.first;
+    return *victim_out != NULL;
+}
+
+/* Makes room; false when everybody who could go has logged in.  Without an
+ * address only the whole counts. */
+static bool
+make_room(struct limits *limits, struct client *client,
+          const struct address *from, struct entry **victim_out)
 {
     const struct limits_config *config = &limits->config;
 
     *victim_out = NULL;
-    if (!trusted && client->count >= config->max_sessions_per_ip)
-        *victim_out = client->waiting.first;
-    else if (limits->total >= config->max_sessions
-             || limits->unauthenticated >= config->max_unauthenticated)
+    if (from != NULL && !make_room_of(limits, client, from, victim_out))
+        return false;
+    if (*victim_out != NULL)
+        return true;
+    if (limits->total >= config->max_sessions
+        || limits->unauthenticated >= config->max_unauthenticated)
         *victim_out = limits->waiting.first;
     else
         return true;
     return *victim_out != NULL;
 }
 
-enum limits_verdict
-limits_admit(struct limits *limits, uint64_t id, const struct address *from,
-             struct limits_victim *victim_out)
+static void
+send_away(struct limits *limits, struct entry *victim,
+          struct limits_victim *victim_out)
 {
-    struct address address = address_client(from);
-    struct client *client = get_client(limits, &address);
+    victim_out->id = victim->id;
+    victim_out->owner = victim->owner;
+    uncount(limits, victim);
+}
+
+/* from is NULL for the client that stands for all whose address is unknown. */
+static enum limits_verdict
+admit(struct limits *limits, uint64_t id, struct client *client,
+      const struct address *from, struct limits_victim *victim_out)
+{
     struct entry *entry = calloc(1, sizeof(*entry));
     struct entry *victim = NULL;
 
     if (client == NULL || entry == NULL
-        || !make_room(limits, client, is_trusted(limits, from), &victim)) {
+        || !make_room(limits, client, from, &victim)) {
         if (client != NULL)
             put_client(limits, client);
         free(entry);
         return LIMITS_REFUSE;
     }
-    if (victim != NULL) {
-        victim_out->id = victim->id;
-        victim_out->owner = victim->owner;
-        uncount(limits, victim);
-    }
+    if (victim != NULL)
+        send_away(limits, victim, victim_out);
     entry->id = id;
     entry->client = client;
     client->entries++;
     entry->next = limits->entries[id % BUCKETS];
     limits->entries[id % BUCKETS] = entry;
     count(limits, entry);
+    return victim != NULL ? LIMITS_EVICT : LIMITS_ADMIT;
+}
+
+enum limits_verdict
+limits_admit(struct limits *limits, uint64_t id, const struct address *from,
+             struct limits_victim *victim_out)
+{
+    const struct address address = address_client(from);
+
+    return admit(limits, id, get_client(limits, &address), from, victim_out);
+}
+
+enum limits_verdict
+limits_admit_proxied(struct limits *limits, uint64_t id,
+                     struct limits_victim *victim_out)
+{
+    return admit(limits, id, &limits->proxied, NULL, victim_out);
+}
+
+/* It keeps its place among all that wait, and gets the last of its client. */
+static void
+change_client(struct limits *limits, struct entry *entry,
+              struct client *client)
+{
+    queue_remove(limits, entry, CLIENT);
+    entry->client->count--;
+    entry->client->entries--;
+    entry->client = client;
+    client->count++;
+    client->entries++;
+    queue_add(limits, entry, CLIENT);
+}
+
+enum limits_verdict
+limits_move(struct limits *limits, uint64_t id, const void *owner,
+            const struct address *from, struct limits_victim *victim_out)
+{
+    const struct address address = address_client(from);
+    struct entry *entry = *find(limits, id);
+    struct entry *victim;
+    struct client *client;
+
+    if (entry == NULL || entry->owner != owner || !entry->counted
+        || entry->authenticated
+        || entry->client != &limits->proxied)
+        return LIMITS_REFUSE;
+    client = get_client(limits, &address);
+    if (client == NULL)
+        return LIMITS_REFUSE;
+    if (!make_room_of(limits, client, from, &victim)) {
+        put_client(limits, client);
+        return LIMITS_REFUSE;
+    }
+    if (victim != NULL)
+        send_away(limits, victim, victim_out);
+    change_client(limits, entry, client);
     return victim != NULL ? LIMITS_EVICT : LIMITS_ADMIT;
 }
 

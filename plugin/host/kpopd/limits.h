@@ -50,6 +50,17 @@ void limits_configure(struct limits *limits,
 enum limits_verdict limits_admit(struct limits *limits, uint64_t id,
                                  const struct address *from,
                                  struct limits_victim *victim_out);
+/*
+ * One of a proxy came: the same, but it counts for nobody's address until its
+ * worker has read whose it is and limits_move() tells.  Moving refuses also
+ * what is not of a proxy, of another owner, moved or told to go.
+ */
+enum limits_verdict limits_admit_proxied(struct limits *limits, uint64_t id,
+                                         struct limits_victim *victim_out);
+enum limits_verdict limits_move(struct limits *limits, uint64_t id,
+                                const void *owner,
+                                const struct address *from,
+                                struct limits_victim *victim_out);
 void limits_set_owner(struct limits *limits, uint64_t id, void *owner);
 /* Reports of workers; an unknown id is ignored.  A victim that had logged in
  * before it could be told to go counts again. */

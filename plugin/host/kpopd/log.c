@@ -1,6 +1,6 @@
 /*
- * log.c - writes the lines of log.h.  It must never block on stderr: a peer
- * can cause lines, and whoever reads them may have stopped.  Holds no state
+ * log.c - writes the lines of log.h.  It must never block: a peer can cause
+ * lines, and whoever reads them may have stopped.  Holds no state
  * but where to, from which level, and how many lines were dropped.  Runs with
  * the rights of whichever process calls.
  *
@@ -20,8 +20,10 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/logsocket.h"
 #include "plugin/kpop_plugin.h"
 
+static const char *syslog_path = "/dev/log";
 static bool to_syslog;
 static bool to_socket; /* stderr is one, as under systemd */
 static atomic_ulong dropped;
@@ -38,12 +40,22 @@ static const struct {
 };
 
 void
+log_syslog_at(const char *path)
+{
+    syslog_path = path;
+}
+
+void
 log_set(bool use_syslog, uint32_t level)
 {
     to_syslog = use_syslog;
     max_level = level;
-    if (use_syslog)
-        openlog("kpopd", LOG_PID | LOG_NDELAY, LOG_MAIL);
+    if (use_syslog && !logsocket_open(syslog_path)) {
+        to_syslog = false;
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "call=socket error=\"%s\" text=\"the log stays on "
+                  "standard error\"", strerror(errno));
+    }
 }
 
 /*
@@ -70,12 +82,15 @@ log_begin(void)
     close(fd);
 }
 
-/* False when nobody reads. */
+/* `text` ends with a newline, which is none of syslog's.  False when nobody
+ * reads. */
 static bool
-write_line(const char *text, size_t len)
+write_line(int priority, const char *text, size_t len)
 {
     ssize_t wrote;
 
+    if (to_syslog)
+        return logsocket_send(priority, text, len - 1);
     do
         wrote = to_socket ? send(STDERR_FILENO, text, len,
                                  MSG_DONTWAIT | MSG_NOSIGNAL)
@@ -98,7 +113,7 @@ write_dropped(void)
                    "event=%s level=warning pid=%ld lines=%lu "
                    "text=\"nobody read the log\"\n",
                    "log.dropped", (long)getpid(), count);
-    if (len > 0 && write_line(text, (size_t)len))
+    if (len > 0 && write_line(LOG_WARNING, text, (size_t)len))
         return true;
     atomic_fetch_add(&dropped, count);
     return false;
@@ -122,13 +137,10 @@ log_line(uint32_t level, const char *event, const char *line)
         return;
     if ((size_t)len > sizeof(text) - 2)
         len = (int)sizeof(text) - 2;
-    if (to_syslog) {
-        syslog(levels[level].priority, "%s", text);
-    } else {
-        text[len] = '\n';
-        if (!write_dropped() || !write_line(text, (size_t)len + 1))
-            atomic_fetch_add(&dropped, 1);
-    }
+    text[len] = '\n';
+    if (!write_dropped()
+        || !write_line(levels[level].priority, text, (size_t)len + 1))
+        atomic_fetch_add(&dropped, 1);
     errno = saved;
 }
 

@@ -18,10 +18,13 @@
 enum { LOG_LINE_MAX = 2048 };
 
 /*
- * First of all: from here on stderr never blocks.  A line that nobody reads is
- * dropped and counted; log.dropped tells how many, once somebody reads again.
+ * First of all: from here on stderr never blocks; syslog never does.  A line
+ * that nobody reads is dropped and counted; log.dropped tells how many, once
+ * somebody reads again.
  */
 void log_begin(void);
+/* For tests, before log_set(): a daemon elsewhere than at /dev/log. */
+void log_syslog_at(const char *path);
 /* Until it is called: stderr and KPOP_LOG_INFO. */
 void log_set(bool use_syslog, uint32_t level);
 /* `line` is clean already (the module's are). */

@@ -1,5 +1,5 @@
 /*
- * maildir.c - opens, locks and reads a maildir.  Flags are never set and
+ * maildir.c - opens, locks and reads a maildir.  Flags are not set here and
  * nothing is ever created in it.  Runs in store threads with the
  * rights of run_as.
  *

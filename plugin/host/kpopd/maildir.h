@@ -63,6 +63,11 @@ int32_t maildir_read_now(struct maildir *maildir, uint32_t msg,
 int32_t maildir_commit(struct maildir *maildir, const uint8_t *marks,
                        uint32_t count);
 
+/* Gives the flag S to what is marked KPOP_MARK_RETRIEVED and nothing else.
+ * After maildir_commit(), and last: names are no longer those of the list. */
+void maildir_mark_seen(const struct maildir *maildir, const uint8_t *marks,
+                       uint32_t count);
+
 /*
  * The path of a user's maildir from the configured template.  KPOP_OK;
  * KPOP_PERM for a user whose name can't be part of a path, or that lacks the

@@ -19,12 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/inherit.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
+#include "plugin/host/kpopd/notify.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/strays.h"
 
-enum { EVENTS = 64, CONTROLS_A_TURN = 256, WATCH_MS = 1000 };
+enum { EVENTS = 64 };
 
 /* ---- children ---- */
 
@@ -40,79 +42,13 @@ watch(const struct master *master, int fd, struct source *source)
 }
 
 static void
-note_ready(struct child *child)
-{
-    struct generation *generation = child->generation;
-
-    child->ready = true;
-    if (generation->was_ready || !generation_is_ready(generation))
-        return;
-    generation->was_ready = true;
-    log_event(KPOP_LOG_INFO, "process.ready", "workers=%u auth_processes=%u",
-              generation->setup->settings.workers,
-              (unsigned)generation->count
-                  - generation->setup->settings.workers);
-}
-
-static void
-take_report(struct master *master, struct child *child,
-            const struct control *control)
-{
-    switch (control->type) {
-    case CONTROL_READY:
-        note_ready(child);
-        break;
-    case CONTROL_LOGGED_IN:
-        limits_logged_in(master->limits, control->id, child);
-        break;
-    case CONTROL_CLOSED:
-        limits_remove(master->limits, control->id, child);
-        if (child->sessions > 0)
-            child->sessions--;
-        break;
-    case CONTROL_CONNECTION:
-    case CONTROL_EVICT:
-    case CONTROL_DRAIN:
-    case CONTROL_STOP:
-    case CONTROL_CHANNEL:
-    case CONTROL_LAST:
-        break; /* not for us */
-    }
-}
-
-static void
-on_child(struct source *source, uint32_t events)
-{
-    struct child *child = (struct child *)source;
-    struct master *master = child->generation->owner;
-    struct control control;
-    int pass;
-    int rc = 1;
-    int i;
-
-    (void)events;
-    for (i = 0; i < CONTROLS_A_TURN && rc > 0 && child->control >= 0; i++) {
-        rc = control_recv(child->control, &control, &pass);
-        if (rc <= 0)
-            break;
-        if (pass >= 0)
-            close(pass);
-        take_report(master, child, &control);
-    }
-    /* It dies, and SIGCHLD tells; or it sent nonsense and has to. */
-    if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
-        child_let_go(child);
-        if (rc < 0 && child->pid != 0)
-            (void)kill(child->pid, SIGKILL);
-    }
-}
-
-static void
 start_child(struct master *master, struct child *child, uint64_t now)
 {
     if (child_start(child, now) != 0)
         return;
-    child->source.ready = on_child;
+    child->source.ready = master_on_report;
+    if (child->kind == CHILD_METRICS)
+        master_pass_metrics(master, child);
     if (watch(master, child->control, &child->source) != 0) {
         log_event(KPOP_LOG_ERROR, "process.fail",
                   "call=epoll_ctl error=\"%s\"", strerror(errno));
@@ -126,6 +62,9 @@ is_wanted(const struct master *master, const struct child *child)
 {
     const struct generation *generation = child->generation;
 
+    if (child->kind == CHILD_METRICS)
+        return !generation->draining && !master->stopping
+               && master->metrics_fd >= 0;
     if (!generation->draining && !master->stopping)
         return true;
     /* Sessions that run still log in. */
@@ -162,6 +101,8 @@ tend_generation(struct master *master, struct generation *generation,
             && now >= child->restart_at)
             start_child(master, child, now);
         tell(master, child);
+        if (child->kind == CHILD_METRICS && generation->draining)
+            child_let_go(child); /* the new one has its own */
         child_watch(child, now);
     }
     if (!ending || generation_running(generation, CHILD_WORKER) > 0)
@@ -174,7 +115,8 @@ static bool
 is_empty(const struct generation *generation)
 {
     return generation_running(generation, CHILD_WORKER) == 0
-           && generation_running(generation, CHILD_AUTH) == 0;
+           && generation_running(generation, CHILD_AUTH) == 0
+           && generation_running(generation, CHILD_METRICS) == 0;
 }
 
 /* Its sessions are told to log in again. */
@@ -199,6 +141,19 @@ retire(struct generation *generation)
               sessions, (int)GENERATIONS_MAX);
 }
 
+/* Whoever was held up, as by a reload or SIGSTOP, judges nobody's silence. */
+static void
+forgive(const struct master *master)
+{
+    struct generation *generation;
+    size_t i;
+
+    for (generation = master->current; generation != NULL;
+         generation = generation->next)
+        for (i = 0; i < generation->count; i++)
+            child_forgive(&generation->children[i]);
+}
+
 static void
 tend(struct master *master, uint64_t now)
 {
@@ -206,6 +161,10 @@ tend(struct master *master, uint64_t now)
     struct generation *generation;
     size_t old = 0;
 
+    /* Answers to our pings may wait in the channels. */
+    if (now - master->turned_at > TURN_MAX)
+        forgive(master);
+    master->turned_at = now;
     while ((generation = *at) != NULL) {
         tend_generation(master, generation, now);
         if (generation->draining && is_empty(generation)) {
@@ -220,6 +179,7 @@ tend(struct master *master, uint64_t now)
         at = &generation->next;
     }
     master_accept_when_possible(master, now);
+    master_tend_tool(master, now);
 }
 
 static struct child *
@@ -257,6 +217,8 @@ reap(struct master *master, uint64_t now)
             continue;
         expected = child->generation->draining || master->stopping;
         limits_remove_owner(master->limits, child);
+        sessions_remove_owner(master->sessions, child);
+        metrics_add(COUNT_DEATHS, !expected && !child->killed);
         killed = killed || child->killed;
         child_ended(child, status, expected, now);
     }
@@ -278,6 +240,7 @@ begin_stop(struct master *master, uint64_t now)
               limits_total(master->limits));
     master->stopping = true;
     master->kill_at = now + STOP_MAX;
+    manager_stopping(master);
     master_stop_accepting(master);
     listen_close(master->listeners);
     master->listeners = NULL;
@@ -358,6 +321,9 @@ next_wait(const struct master *master, uint64_t now)
     }
     if (master->accept_again > now && master->accept_again < next)
         next = master->accept_again;
+    next = manager_next(master, next);
+    if (next < now)
+        return 0;
     return (int)(next - now);
 }
 
@@ -373,6 +339,7 @@ master_loop(struct master *master)
     for (;;) {
         now = process_now();
         tend(master, now);
+        manager_turn(master, now);
         if (master->stopping
             && (master->current == NULL || is_empty(master->current))
             && (master->current == NULL || master->current->next == NULL))
@@ -407,16 +374,23 @@ start(struct master *master, char *error, size_t error_size)
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
+    if (inherit_listeners(&master->listeners, error, error_size) != 0)
+        return -1;
+    master->overrides = inherit_overrides(master->listeners);
     /* Ids of sessions differ from those before a restart. */
     clock_gettime(CLOCK_REALTIME, &now);
     master->last_id = (uint64_t)now.tv_sec << 24;
     process_raise_files();
     strays_begin();
+    master->began = process_now();
     master->throttle = throttle_new();
-    if (master->throttle == NULL) {
+    master->sessions = sessions_new();
+    if (master->throttle == NULL || master->sessions == NULL
+        || master->overrides == NULL || metrics_begin() != 0) {
         snprintf(error, error_size, "cannot start: %s", strerror(errno));
         return -1;
     }
+    master->turned_at = process_now();
     return master_configure(master, error, error_size);
 }
 
@@ -433,18 +407,26 @@ master_main(kpop_plugin_entry_fn entry, const char *path)
     master.epoll = -1;
     master.signals = -1;
     master.held_fd = -1;
+    master.metrics_fd = -1;
+    notify_begin();
     if (start(&master, error, sizeof(error)) == 0) {
         master_loop(&master);
         log_event(KPOP_LOG_INFO, "process.end", "text=\"stopped\"");
     } else {
         fprintf(stderr, "%s\n", error);
+        notify_tell("STATUS=%s", error);
         status = 1;
     }
+    master_close_tool(&master);
+    master_close_metrics(&master);
     listen_close(master.listeners);
     if (master.current != NULL)
         generation_free(master.current);
     limits_free(master.limits);
+    sessions_free(master.sessions);
     throttle_free(master.throttle);
+    free(master.overrides);
+    notify_end();
     if (master.signals >= 0)
         close(master.signals);
     if (master.epoll >= 0)

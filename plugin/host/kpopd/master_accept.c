@@ -44,6 +44,7 @@ evict(const struct limits_victim *victim)
     const struct child *owner = victim->owner;
     struct control control;
 
+    metrics_add(COUNT_EVICTED, 1);
     if (owner == NULL || owner->control < 0)
         return;
     memset(&control, 0, sizeof(control));
@@ -67,6 +68,22 @@ refuse(const struct listener *listener, const struct address *peer, int fd)
     if (strcmp(listener->service, "pop3") == 0)
         (void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)shutdown(fd, SHUT_WR);
+    close(fd);
+}
+
+/* Nothing that it sends is read. */
+static void
+refuse_stranger(const struct listener *listener, const struct address *peer,
+                int fd)
+{
+    char address[ADDRESS_TEXT_MAX];
+
+    metrics_add(COUNT_REFUSED, 1);
+    log_event(KPOP_LOG_WARNING, "session.proxy",
+              "service=%s peer=%s text=\"only the proxies of "
+              "haproxy_trusted_networks may connect here\"",
+              listener->service,
+              address_print(peer, address, sizeof(address)));
     close(fd);
 }
 
@@ -102,6 +119,11 @@ hand_over(struct master *master, const struct control *control, int fd)
     while ((worker = least_loaded(master, control->id)) != NULL) {
         error = offer(worker, control, fd);
         if (error == 0) {
+            struct session *row = sessions_find(master->sessions,
+                                                control->id);
+
+            if (row != NULL)
+                row->owner = worker;
             worker->sessions++;
             limits_set_owner(master->limits, control->id, worker);
             return 0;
@@ -117,12 +139,14 @@ hand_over(struct master *master, const struct control *control, int fd)
 static void
 give_up(struct master *master, const struct control *control, int error)
 {
+    metrics_add(COUNT_REFUSED, 1);
     log_event(KPOP_LOG_WARNING, "session.refused",
               "service=%s text=\"no worker takes the connection\" "
               "error=\"%s\"",
               control->service,
               error == ESRCH ? "none runs" : strerror(error));
     limits_remove(master->limits, control->id, NULL);
+    sessions_remove(master->sessions, control->id, NULL);
 }
 
 /* Keeps one connection until a worker has time; those behind it wait in the
@@ -174,10 +198,32 @@ place_held(struct master *master)
     place(master, &control, fd);
 }
 
+static bool
+is_proxy(const struct settings *s, const struct address *peer)
+{
+    size_t i;
+
+    for (i = 0; i < s->proxy_count; i++)
+        if (network_holds(&s->proxies[i], peer))
+            return true;
+    return false;
+}
+
+static enum limits_verdict
+admit(struct master *master, const struct control *control,
+      struct limits_victim *victim_out)
+{
+    if (control->proxied)
+        return limits_admit_proxied(master->limits, control->id, victim_out);
+    return limits_admit(master->limits, control->id, &control->peer,
+                        victim_out);
+}
+
 static void
 take(struct master *master, const struct listener *listener, int fd,
      const struct sockaddr *from)
 {
+    const struct settings *s = &master->current->setup->settings;
     struct limits_victim victim;
     struct control control;
 
@@ -191,9 +237,14 @@ take(struct master *master, const struct listener *listener, int fd,
         close(fd);
         return;
     }
-    switch (limits_admit(master->limits, control.id, &control.peer,
-                         &victim)) {
+    control.proxied = kpopd_settings_proxied(s, control.service);
+    if (control.proxied && !is_proxy(s, &control.peer)) {
+        refuse_stranger(listener, &control.peer, fd);
+        return;
+    }
+    switch (admit(master, &control, &victim)) {
     case LIMITS_REFUSE:
+        metrics_add(COUNT_REFUSED, 1);
         refuse(listener, &control.peer, fd);
         return;
     case LIMITS_EVICT:
@@ -202,7 +253,42 @@ take(struct master *master, const struct listener *listener, int fd,
     case LIMITS_ADMIT:
         break;
     }
+    metrics_took_connection(control.service);
+    if (!sessions_add(master->sessions, &control, process_now()))
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"out of memory; kpopctl is not told of a session\"");
     place(master, &control, fd);
+}
+
+void
+master_judge_proxied(struct master *master, const struct child *worker,
+                     const struct control *control)
+{
+    struct limits_victim victim;
+    struct control answer;
+
+    memset(&answer, 0, sizeof(answer));
+    answer.type = CONTROL_ADMIT;
+    answer.id = control->id;
+    switch (limits_move(master->limits, control->id, worker, &control->peer,
+                        &victim)) {
+    case LIMITS_REFUSE:
+        metrics_add(COUNT_REFUSED, 1);
+        answer.type = CONTROL_REFUSE;
+        break;
+    case LIMITS_EVICT:
+        evict(&victim);
+        break;
+    case LIMITS_ADMIT:
+        break;
+    }
+    if (answer.type == CONTROL_ADMIT)
+        sessions_moved(master->sessions, control, worker);
+    /* If it can't be sent, the worker closes the connection in time. */
+    if (control_send(worker->control, &answer, -1) != 0)
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"a worker can't be told of a client\" error=\"%s\"",
+                  strerror(errno));
 }
 
 static void

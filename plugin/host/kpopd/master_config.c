@@ -49,6 +49,8 @@ take_generation(struct master *master, struct generation *generation,
     certwatch_begin(&master->certificates, generation->setup->tls_print);
     log_set(s->use_syslog, s->log_level);
     listen_log(listeners);
+    master_open_tool(master, s->state_dir);
+    master_open_metrics(master, s->metrics);
 }
 
 /* An idle session keeps its socket and its locked maildrop open. */
@@ -71,7 +73,8 @@ int
 master_configure(struct master *master, char *error, size_t error_size)
 {
     struct setup *setup =
-        setup_load(master->entry, master->path, error, error_size);
+        setup_load(master->entry, master->path, master->overrides, error,
+                   error_size);
     struct listener *listeners = NULL;
     struct generation *generation;
 
@@ -114,7 +117,9 @@ master_reload(struct master *master)
 
     if (master->stopping)
         return;
+    manager_reloading();
     if (master_configure(master, error, sizeof(error)) == 0) {
+        metrics_add(COUNT_RELOADS, 1);
         log_event(KPOP_LOG_INFO, "config.reloaded", "text=\"new sessions "
                   "follow the new configuration\"");
         return;
@@ -122,6 +127,7 @@ master_reload(struct master *master)
     log_event(KPOP_LOG_ERROR, "config.refused",
               "error=%s text=\"the old configuration stays\"",
               log_quote(error, quoted, sizeof(quoted)));
+    manager_refused(master, error);
 }
 
 void

@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/logsocket.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
 #elif defined(__has_feature)
@@ -36,6 +38,15 @@ process_now(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t
+process_micros(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
 void
@@ -118,14 +129,31 @@ process_ignore(int number)
     (void)sigaction(number, &action, NULL);
 }
 
+/* All but 0, 1, 2 and two more, either of which may be -1. */
+static void
+close_others(int one, int other)
+{
+    int low = one < other ? one : other;
+    int high = one < other ? other : one;
+    unsigned from = 3;
+
+    if (low > 3)
+        (void)close_range(from, (unsigned)low - 1, 0);
+    if (low >= 3)
+        from = (unsigned)low + 1;
+    if (high > (int)from)
+        (void)close_range(from, (unsigned)high - 1, 0);
+    if (high >= (int)from)
+        from = (unsigned)high + 1;
+    (void)close_range(from, ~0u, 0);
+}
+
 int
 process_begin_child(int keep, int death_signal, int64_t parent)
 {
     sigset_t none;
 
-    if (keep > 3)
-        (void)close_range(3, (unsigned)keep - 1, 0);
-    (void)close_range((unsigned)keep + 1, ~0u, 0);
+    close_others(keep, logsocket_descriptor());
     process_ignore(SIGINT);
     process_ignore(SIGHUP);
     process_ignore(SIGPIPE);

@@ -14,6 +14,8 @@
 
 /* Milliseconds of a clock that nobody sets. */
 uint64_t process_now(void);
+/* Microseconds of the same clock. */
+uint64_t process_micros(void);
 
 /* No core files, no ptrace by the same user and, unless it has helpers that
  * need them, no new rights by exec. */
@@ -27,9 +29,9 @@ int process_become(const struct account *account, char *error,
  * helper of PAM's, begins without. */
 void process_ignore(int number);
 /*
- * After fork, in the child: closes everything but 0, 1, 2 and `keep`, lets
- * signals through again, and dies with its parent by `death_signal`.  -1: the
- * parent is gone already.
+ * After fork, in the child: closes everything but 0, 1, 2, `keep` and the
+ * socket of the log, lets signals through again, and dies with its parent by
+ * `death_signal`.  -1: the parent is gone already.
  */
 int process_begin_child(int keep, int death_signal, int64_t parent);
 /* Stack of a store thread: small, they are many; sanitizers need more. */

@@ -17,6 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/metrics_listen.h"
+
 #define KEY(kind, min, max, name, standard, choices, help)                    \
     { sizeof(struct kpop_key), (kind), (min), (max), (name), (standard),     \
       (choices), (help) }
@@ -47,8 +49,22 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_SECONDS, 1, 300, "auth_timeout", "5", "",
         "How long one step of a login may take before the client is told to "
         "try again and the process that hangs is replaced."),
+    KEY(KPOP_KEY_SECONDS, 0, 300, "worker_timeout", "30", "",
+        "How long a worker may give no sign of life before it is replaced, "
+        "and its sessions end; 0 is never."),
     KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
         "A directory of kpopd's own that survives a restart."),
+    KEY(KPOP_KEY_SECONDS, 0, 604800, "login_delay", "0", "",
+        "How long a user must wait between two logins; 0 is not at all."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "expire", "never", "",
+        "Days until a message is removed that was retrieved; 0 is at once, "
+        "with QUIT, and never is never."),
+    KEY(KPOP_KEY_LIST, 0, 0, "sdps_headers",
+        "Delivered-To X-Original-To Envelope-To", "",
+        "Header fields in which the delivery notes the envelope's recipient; "
+        "the uppermost one counts."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, "retr_sets_seen", "no", "",
+        "A message that was retrieved is marked as seen, with QUIT."),
     KEY(KPOP_KEY_TEXT, 0, 0, "run_as", "", "",
         "The user of the workers, who owns the mail; needed when kpopd is "
         "started as root."),
@@ -58,6 +74,12 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_LIST, 0, 0, "trusted_networks", "", "",
         "Networks (10.0.0.0/8, 2001:db8::/32) from which neither "
         "max_sessions_per_ip nor login_failure_delay counts."),
+    KEY(KPOP_KEY_LIST, 0, 0, "haproxy_trusted_networks", "", "",
+        "Networks of proxies that tell the client's address by the PROXY "
+        "protocol; others are refused where it is expected."),
+    KEY(KPOP_KEY_LIST, 0, 0, "haproxy_services", "kpop pop3 pop3s",
+        "kpop pop3 pop3s",
+        "The listeners that expect it, if there are such networks."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions", "10000", "",
         "How many connections there may be at all."),
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_sessions_per_ip", "50", "",
@@ -65,6 +87,9 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_NUMBER, 1, 1000000, "max_unauthenticated", "500", "",
         "How many connections may be before their login; when one more "
         "comes, the oldest of them goes."),
+    KEY(KPOP_KEY_TEXT, 0, 0, "metrics", "", "",
+        "Where metrics are served: unix:PATH, or a loopback address and port "
+        "such as 127.0.0.1:9109."),
     KEY(KPOP_KEY_CHOICE, 0, 0, "log", "stderr", "stderr syslog",
         "Where the log lines go."),
     KEY(KPOP_KEY_CHOICE, 0, 0, "log_level", "info",
@@ -174,6 +199,24 @@ read_store(const struct reading *r)
     return r->settings->store != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
+/* Days of EXPIRE (RFC 2449 section 6.7). */
+static int32_t
+read_expire(const struct reading *r)
+{
+    const char *value = reading_text(r, "expire");
+    size_t len = strlen(value);
+
+    r->settings->expire = KPOP_EXPIRE_NEVER;
+    if (strcmp(value, "never") == 0)
+        return KPOP_OK;
+    if (len > 5 || strspn(value, "0123456789") != len)
+        return reading_blame(r, "expire",
+                             "a number of days (0 to 99999) is needed, or "
+                             "never");
+    r->settings->expire = (uint32_t)strtoul(value, NULL, 10);
+    return KPOP_OK;
+}
+
 static int32_t
 read_account(const struct reading *r, const char *key, struct account *out)
 {
@@ -222,16 +265,16 @@ read_accounts(const struct reading *r)
 }
 
 static int32_t
-read_networks(const struct reading *r)
+read_networks(const struct reading *r, const char *key,
+              struct network **networks_out, size_t *count_out)
 {
-    const char *at = reading_text(r, "trusted_networks");
-    struct settings *s = r->settings;
+    const char *at = reading_text(r, key);
     char word[ADDRESS_TEXT_MAX];
     char sentence[160];
 
     /* No more networks than octets in the text. */
-    s->trusted = calloc(strlen(at) + 1, sizeof(s->trusted[0]));
-    if (s->trusted == NULL)
+    *networks_out = calloc(strlen(at) + 1, sizeof((*networks_out)[0]));
+    if (*networks_out == NULL)
         return reading_no_memory(r);
     for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
         size_t span = strcspn(at, " \t");
@@ -239,16 +282,51 @@ read_networks(const struct reading *r)
         snprintf(word, sizeof(word), "%.*s",
                  (int)(span < INT_MAX ? span : INT_MAX), at);
         if (span >= sizeof(word)
-            || !network_parse(word, &s->trusted[s->trusted_count])) {
+            || !network_parse(word, &(*networks_out)[*count_out])) {
             snprintf(sentence, sizeof(sentence),
                      "%s is no network such as 10.0.0.0/8 or 2001:db8::/32",
                      word);
-            return reading_blame(r, "trusted_networks", sentence);
+            return reading_blame(r, key, sentence);
         }
-        s->trusted_count++;
+        (*count_out)++;
         at += span;
     }
     return KPOP_OK;
+}
+
+static int32_t
+read_proxies(const struct reading *r)
+{
+    struct settings *s = r->settings;
+    int32_t rc = read_networks(r, "haproxy_trusted_networks", &s->proxies,
+                               &s->proxy_count);
+
+    if (rc != KPOP_OK)
+        return rc;
+    s->proxy_services = strdup(reading_text(r, "haproxy_services"));
+    return s->proxy_services != NULL ? KPOP_OK : reading_no_memory(r);
+}
+
+bool
+kpopd_settings_proxied(const struct settings *settings, const char *service)
+{
+    return settings->proxy_count > 0
+           && kpopd_settings_list(settings->proxy_services, service);
+}
+
+static int32_t
+read_metrics(const struct reading *r)
+{
+    const char *where = reading_text(r, "metrics");
+    const char *fault;
+
+    if (where[0] == '\0')
+        return KPOP_OK;
+    fault = metrics_listen_fault(where);
+    if (fault != NULL)
+        return reading_blame(r, "metrics", fault);
+    r->settings->metrics = strdup(where);
+    return r->settings->metrics != NULL ? KPOP_OK : reading_no_memory(r);
 }
 
 static unsigned
@@ -281,7 +359,10 @@ read_numbers(const struct reading *r)
         (uint32_t)number_of(r, "max_unauthenticated", 500);
     s->failure_delay = number_of(r, "login_failure_delay", 16) * 1000;
     s->auth_timeout = number_of(r, "auth_timeout", 5) * 1000;
+    s->worker_timeout = number_of(r, "worker_timeout", 30) * 1000;
     s->login_timeout = number_of(r, "login_timeout", 60) * 1000;
+    s->login_delay = (uint32_t)number_of(r, "login_delay", 0);
+    s->retr_sets_seen = strcmp(reading_text(r, "retr_sets_seen"), "yes") == 0;
     s->use_syslog = strcmp(reading_text(r, "log"), "syslog") == 0;
     s->log_level = KPOP_LOG_INFO;
     for (i = 0; i < 4; i++)
@@ -320,8 +401,11 @@ read_module_keys(const struct reading *r)
         s->index_dir = NULL;
     s->replay_cache = strdup(reading_text(r, "replay_cache"));
     s->hostname = strdup(reading_text(r, "hostname"));
+    s->sdps = strcmp(reading_text(r, "sdps"), "yes") == 0;
+    s->sdps_headers = strdup(reading_text(r, "sdps_headers"));
     if (s->state_dir == NULL || s->index_dir == NULL
-        || s->replay_cache == NULL || s->hostname == NULL)
+        || s->replay_cache == NULL || s->sdps_headers == NULL
+        || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
 }
@@ -343,7 +427,14 @@ kpopd_settings_read(const struct kpop_api *api,
     if (rc == KPOP_OK)
         rc = read_accounts(&r);
     if (rc == KPOP_OK)
-        rc = read_networks(&r);
+        rc = read_networks(&r, "trusted_networks", &settings_out->trusted,
+                           &settings_out->trusted_count);
+    if (rc == KPOP_OK)
+        rc = read_proxies(&r);
+    if (rc == KPOP_OK)
+        rc = read_metrics(&r);
+    if (rc == KPOP_OK)
+        rc = read_expire(&r);
     if (rc == KPOP_OK)
         rc = read_module_keys(&r);
     if (rc != KPOP_OK)
@@ -363,8 +454,12 @@ kpopd_settings_free(struct settings *settings)
     free(settings->index_dir);
     free(settings->replay_cache);
     free(settings->worker_replay_cache);
+    free(settings->metrics);
+    free(settings->sdps_headers);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);
+    free(settings->proxies);
+    free(settings->proxy_services);
     memset(settings, 0, sizeof(*settings));
 }

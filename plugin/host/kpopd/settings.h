@@ -61,12 +61,22 @@ struct settings {
     struct account auth_user;
     struct network *trusted;
     size_t trusted_count;
+    struct network *proxies; /* none: nobody sends the PROXY protocol */
+    size_t proxy_count;
+    char *proxy_services;    /* by blanks; the listeners that expect it */
     uint32_t max_sessions;
     uint32_t max_sessions_per_ip;
     uint32_t max_unauthenticated;
     uint64_t failure_delay; /* milliseconds */
     uint64_t auth_timeout;  /* milliseconds */
+    uint64_t worker_timeout; /* milliseconds; 0 is never */
     uint64_t login_timeout; /* milliseconds; the module's key */
+    char *metrics;       /* where they are served; NULL: nowhere */
+    uint32_t login_delay;   /* seconds */
+    uint32_t expire;        /* days, or KPOP_EXPIRE_NEVER */
+    bool retr_sets_seen;
+    bool sdps;              /* the module's key */
+    char *sdps_headers;     /* names by blanks */
     bool use_syslog;
     uint32_t log_level;
     bool external;       /* EXTERNAL can work */
@@ -86,6 +96,9 @@ int32_t kpopd_settings_read(const struct kpop_api *api,
 /* Is there anything for this pool of auth processes to do? */
 bool kpopd_settings_want_pool(const struct settings *settings,
                               enum auth_pool pool);
+/* Does a connection to this service begin with a proxy's header? */
+bool kpopd_settings_proxied(const struct settings *settings,
+                            const char *service);
 /* Is word one of the words of a list? */
 bool kpopd_settings_list(const char *list, const char *word);
 void kpopd_settings_free(struct settings *settings);

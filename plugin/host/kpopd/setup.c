@@ -23,6 +23,8 @@
 #include "plugin/host/kpopd/certwatch.h"
 #include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/override.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/statefiles.h"
@@ -129,7 +131,8 @@ setup_read(kpop_plugin_entry_fn entry, const char *path, char *error,
 }
 
 struct setup *
-setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
+setup_load(kpop_plugin_entry_fn entry, const char *path,
+           const struct override *overrides, char *error,
            size_t error_size)
 {
     struct setup *setup = setup_read(entry, path, error, error_size);
@@ -139,6 +142,8 @@ setup_load(kpop_plugin_entry_fn entry, const char *path, char *error,
         return NULL;
     rc = load_plugin(entry, &auth_host, path, setup, &setup->logins, error,
                      error_size);
+    if (rc == KPOP_OK)
+        rc = override_apply(setup, overrides, error, error_size);
     if (rc == KPOP_OK)
         rc = prepare_layers(setup, error, error_size);
     if (rc == KPOP_OK)
@@ -205,8 +210,11 @@ prepare(const struct setup *setup, char *error, size_t error_size)
         return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
                           error, error_size);
     if (s->store != NULL
-        && statefiles_index(s->index_dir, &s->run_as) != 0)
+        && statefiles_folder(s->index_dir, &s->run_as) != 0)
         return blame_path(setup, "state_dir", s->index_dir, strerror(errno),
+                          error, error_size);
+    if (policy_prepare(s) != 0)
+        return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
                           error, error_size);
     if (!s->tickets_wanted)
         return 0;

@@ -29,6 +29,8 @@ struct setup {
 
 enum { SETUP_ERROR_MAX = 1024 };
 
+struct override;
+
 /*
  * Only the texts, for who looks at them: nothing is judged but each value by
  * itself, sessions is loaded and not ready, logins is NULL, settings is empty.
@@ -36,9 +38,10 @@ enum { SETUP_ERROR_MAX = 1024 };
  */
 struct setup *setup_read(kpop_plugin_entry_fn entry, const char *path,
                          char *error, size_t error_size);
-/* NULL with "FILE:LINE: sentence". */
+/* NULL with "FILE:LINE: sentence".  overrides may be NULL. */
 struct setup *setup_load(kpop_plugin_entry_fn entry, const char *path,
-                         char *error, size_t error_size);
+                         const struct override *overrides, char *error,
+                         size_t error_size);
 /*
  * Everything else that would keep us from serving: makes state_dir and the
  * replay cache's file with their owners when they are missing, then looks,

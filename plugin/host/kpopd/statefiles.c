@@ -38,9 +38,9 @@ statefiles_directory(const char *path)
     return 0;
 }
 
-/* What is learned of the mail tells who writes to whom how much: 0700. */
+/* What is remembered of the mail tells who writes to whom how much: 0700. */
 int
-statefiles_index(const char *path, const struct account *owner)
+statefiles_folder(const char *path, const struct account *owner)
 {
     struct stat st;
     int fd;

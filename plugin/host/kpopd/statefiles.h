@@ -10,8 +10,8 @@
 
 /* All of these: 0, also when it is there already, or -1 with errno. */
 int statefiles_directory(const char *path);
-/* For the indexes of maildirs. */
-int statefiles_index(const char *path, const struct account *owner);
+/* Of run_as alone: what is remembered of the mail. */
+int statefiles_folder(const char *path, const struct account *owner);
 int statefiles_replay(const char *path, const struct account *owner);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * store.c - the box of a session is a struct maildir.  What is in memory is
+ * store.c - the box of a session is a struct box.  What is in memory is
  * answered at once; the rest becomes a job for the pool, one a session at a
  * time.  Runs with the rights of run_as.
  *
@@ -10,12 +10,14 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "plugin/host/kpopd/box.h"
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
-#include "plugin/host/kpopd/maildir.h"
+#include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/pool.h"
+#include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/sdps.h"
 #include "plugin/host/kpopd/worker.h"
 
 /* One store call on its way; pointers are lent by the module until done. */
@@ -23,28 +25,27 @@ struct store_job {
     struct pool_job job; /* first */
     struct conn *conn;
     struct kpop_op *op;
-    struct maildir *maildir;
+    struct box *box;
+    uint64_t since;      /* open, commit: microseconds */
     int32_t result;
     uint32_t first;      /* list; fetch: the message */
     uint32_t count;      /* list, commit; fetch: the size */
     uint64_t offset;
     void *buffer;
     const uint8_t *marks;
-    char path[];         /* open */
 };
 
 static struct store_job *
-new_job(struct conn *conn, struct kpop_op *op, struct maildir *maildir,
-        const char *path)
+new_job(struct conn *conn, struct kpop_op *op, struct box *box)
 {
-    struct store_job *job = calloc(1, sizeof(*job) + strlen(path) + 1);
+    struct store_job *job = calloc(1, sizeof(*job));
 
     if (job == NULL)
         return NULL;
     job->conn = conn;
     job->op = op;
-    job->maildir = maildir;
-    memcpy(job->path, path, strlen(path) + 1);
+    job->box = box;
+    job->since = process_micros();
     return job;
 }
 
@@ -81,9 +82,7 @@ run_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
 
-    job->result =
-        maildir_open(job->path, job->conn->worker->setup->settings.index_dir,
-                     job->conn->worker->api->wire_octets, &job->maildir);
+    job->result = box_open(job->box, job->conn->worker->api->wire_octets);
 }
 
 static void
@@ -91,14 +90,16 @@ done_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
     const struct kpop_api *api = job->conn->worker->api;
+    struct box *box = job->box;
 
-    if (job->result == KPOP_OK) {
-        job->result = api->put_box(job->op, job->maildir,
-                                   maildir_count(job->maildir),
-                                   maildir_total(job->maildir));
-        if (job->result != KPOP_OK)
-            maildir_close(job->maildir);
-    }
+    /* Once it was put, the module closes it, also after an error. */
+    if (job->result == KPOP_OK)
+        job->result = api->put_box(job->op, box, box_count(box),
+                                   box_total(box));
+    else
+        box_free(box);
+    metrics_note_store(STORE_OPEN, job->result,
+                       process_micros() - job->since);
     finish(pool_job);
 }
 
@@ -106,11 +107,12 @@ int32_t
 store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
 {
     struct conn *conn = arg;
-    const char *pattern = conn->worker->setup->settings.store;
+    const struct settings *s = &conn->worker->setup->settings;
     char path[PATH_MAX];
     char quoted[KPOP_USER_MAX * 4 + 8];
     struct store_job *job;
-    int32_t rc = maildir_path(pattern, what->user, path, sizeof(path));
+    struct box *box;
+    int32_t rc = maildir_path(s->store, what->user, path, sizeof(path));
 
     if (rc != KPOP_OK) {
         log_event(KPOP_LOG_ERROR, "store.fail",
@@ -120,15 +122,22 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
                   log_quote(what->user, quoted, sizeof(quoted)));
         return rc;
     }
-    job = new_job(conn, op, NULL, path);
-    return job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
+    rc = conn_note_open(conn, what);
+    if (rc != KPOP_OK)
+        return rc;
+    box = box_new(s, path, what->user, what->requested);
+    job = box != NULL ? new_job(conn, op, box) : NULL;
+    rc = job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
+    if (rc != KPOP_PENDING)
+        box_free(box);
+    return rc;
 }
 
 /* ---- list ---- */
 
 static int32_t
-put_range(const struct conn *conn, struct kpop_op *op,
-          struct maildir *maildir, uint32_t first, uint32_t count)
+put_range(const struct conn *conn, struct kpop_op *op, struct box *box,
+          uint32_t first, uint32_t count)
 {
     const struct kpop_api *api = conn->worker->api;
     char uidl[KPOP_UIDL_MAX + 1];
@@ -137,10 +146,10 @@ put_range(const struct conn *conn, struct kpop_op *op,
     uint32_t i;
 
     for (i = 0; i < count && rc == KPOP_OK; i++) {
-        rc = maildir_size(maildir, first + i, &octets);
+        rc = box_size(box, first + i, &octets);
         if (rc != KPOP_OK)
             return rc;
-        maildir_uidl(maildir, first + i, uidl);
+        box_uidl(box, first + i, uidl);
         rc = api->put_msg(op, octets, uidl);
     }
     return rc;
@@ -154,7 +163,7 @@ run_list(struct pool_job *pool_job)
     uint32_t i;
 
     for (i = 0; i < job->count && job->result == KPOP_OK; i++)
-        job->result = maildir_size(job->maildir, job->first + i, &octets);
+        job->result = box_size(job->box, job->first + i, &octets);
 }
 
 static void
@@ -163,28 +172,27 @@ done_list(struct pool_job *pool_job)
     struct store_job *job = (struct store_job *)pool_job;
 
     if (job->result == KPOP_OK)
-        job->result = put_range(job->conn, job->op, job->maildir, job->first,
+        job->result = put_range(job->conn, job->op, job->box, job->first,
                                 job->count);
     finish(pool_job);
 }
 
 int32_t
-store_list(void *arg, struct kpop_op *op, void *box, uint32_t first,
+store_list(void *arg, struct kpop_op *op, void *box_arg, uint32_t first,
            uint32_t count)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
+    struct box *box = box_arg;
     struct store_job *job;
     uint32_t i;
 
-    if (first > maildir_count(maildir)
-        || count > maildir_count(maildir) - first)
+    if (first > box_count(box) || count > box_count(box) - first)
         return KPOP_INVALID;
-    for (i = 0; i < count && maildir_size_is_known(maildir, first + i); i++)
+    for (i = 0; i < count && box_size_is_known(box, first + i); i++)
         continue;
     if (i == count)
-        return put_range(conn, op, maildir, first, count);
-    job = new_job(conn, op, maildir, "");
+        return put_range(conn, op, box, first, count);
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = first;
@@ -199,26 +207,26 @@ run_fetch(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
 
-    job->result = maildir_read(job->maildir, job->first, job->offset,
-                               job->buffer, job->count);
+    job->result = box_read(job->box, job->first, job->offset, job->buffer,
+                           job->count);
 }
 
 int32_t
-store_fetch(void *arg, struct kpop_op *op, void *box, uint32_t msg,
+store_fetch(void *arg, struct kpop_op *op, void *box_arg, uint32_t msg,
             uint64_t offset, void *buffer, uint32_t size, uint32_t flags)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
+    struct box *box = box_arg;
     struct store_job *job;
     int32_t rc;
 
     (void)flags; /* flags of messages are never set anyway */
-    if (msg >= maildir_count(maildir))
+    if (msg >= box_count(box))
         return KPOP_INVALID;
-    rc = maildir_read_now(maildir, msg, offset, buffer, size);
+    rc = box_read_now(box, msg, offset, buffer, size);
     if (rc != KPOP_PENDING)
         return rc;
-    job = new_job(conn, op, maildir, "");
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->first = msg;
@@ -228,6 +236,22 @@ store_fetch(void *arg, struct kpop_op *op, void *box, uint32_t msg,
     return submit(job, run_fetch, finish);
 }
 
+/* ---- envelope ---- */
+
+/* All of them were read by open. */
+int32_t
+store_envelope(void *arg, struct kpop_op *op, void *box, uint32_t msg)
+{
+    const struct conn *conn = arg;
+    const struct envelope *envelope =
+        msg < box_count(box) ? box_envelope(box, msg) : NULL;
+
+    if (envelope == NULL)
+        return KPOP_PERM;
+    return conn->worker->api->put_envelope(op, envelope->sender,
+                                           envelope->recipient);
+}
+
 /* ---- commit and close ---- */
 
 static void
@@ -235,7 +259,17 @@ run_commit(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
 
-    job->result = maildir_commit(job->maildir, job->marks, job->count);
+    job->result = box_commit(job->box, job->marks, job->count);
+}
+
+static void
+done_commit(struct pool_job *pool_job)
+{
+    const struct store_job *job = (struct store_job *)pool_job;
+
+    metrics_note_store(STORE_COMMIT, job->result,
+                       process_micros() - job->since);
+    finish(pool_job);
 }
 
 int32_t
@@ -243,25 +277,21 @@ store_commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
              uint32_t count)
 {
     struct conn *conn = arg;
-    struct maildir *maildir = box;
     struct store_job *job;
-    uint32_t i;
 
-    for (i = 0; i < count && (marks[i] & KPOP_MARK_DELETE) == 0; i++)
-        continue;
-    if (i == count)
+    if (!box_must_commit(box, marks, count))
         return KPOP_OK;
-    job = new_job(conn, op, maildir, "");
+    job = new_job(conn, op, box);
     if (job == NULL)
         return KPOP_NO_MEMORY;
     job->marks = marks;
     job->count = count;
-    return submit(job, run_commit, finish);
+    return submit(job, run_commit, done_commit);
 }
 
 void
 store_close(void *conn, void *box)
 {
     (void)conn;
-    maildir_close(box);
+    box_free(box);
 }

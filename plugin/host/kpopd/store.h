@@ -16,6 +16,8 @@ int32_t store_list(void *conn, struct kpop_op *op, void *box, uint32_t first,
 int32_t store_fetch(void *conn, struct kpop_op *op, void *box, uint32_t msg,
                     uint64_t offset, void *buffer, uint32_t size,
                     uint32_t flags);
+int32_t store_envelope(void *conn, struct kpop_op *op, void *box,
+                       uint32_t msg);
 int32_t store_commit(void *conn, struct kpop_op *op, void *box,
                      const uint8_t *marks, uint32_t count);
 void store_close(void *conn, void *box);

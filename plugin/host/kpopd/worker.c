@@ -19,6 +19,8 @@
 
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/metrics.h"
+#include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/store.h"
 
@@ -35,9 +37,11 @@ static void
 on_log(void *host, void *conn, uint32_t level, const char *event,
        const char *line)
 {
+    char longer[LOG_LINE_MAX];
+
     (void)host;
-    (void)conn;
-    log_line(level, event, line);
+    metrics_note_event(event, line);
+    log_line(level, event, conn_say_via(conn, line, longer, sizeof(longer)));
 }
 
 const struct kpop_host worker_host = {
@@ -52,9 +56,11 @@ const struct kpop_host worker_host = {
     .open = store_open,
     .list = store_list,
     .fetch = store_fetch,
+    .envelope = store_envelope,
     .commit = store_commit,
     .close = store_close,
     .cancel = authclient_cancel,
+    .policy = policy_tell,
 };
 
 int
@@ -105,6 +111,15 @@ keep_report(struct worker *worker, const struct control *control)
 }
 
 void
+worker_send(struct worker *worker, const struct control *control)
+{
+    if (worker->outbox_count > 0
+        || (control_send(worker->control, control, -1) != 0
+            && errno == EAGAIN))
+        keep_report(worker, control);
+}
+
+void
 worker_report(struct worker *worker, enum control_type type, uint64_t id)
 {
     struct control control;
@@ -112,10 +127,7 @@ worker_report(struct worker *worker, enum control_type type, uint64_t id)
     memset(&control, 0, sizeof(control));
     control.type = type;
     control.id = id;
-    if (worker->outbox_count > 0
-        || (control_send(worker->control, &control, -1) != 0
-            && errno == EAGAIN))
-        keep_report(worker, &control);
+    worker_send(worker, &control);
 }
 
 static void
@@ -209,15 +221,29 @@ obey(struct worker *worker, const struct control *control, int pass)
     case CONTROL_EVICT:
         conn_evict(worker, control->id);
         break;
+    case CONTROL_ADMIT:
+    case CONTROL_REFUSE:
+        conn_proxy_verdict(worker, control);
+        break;
+    case CONTROL_KICK:
+        conn_kick(worker, control->id);
+        break;
     case CONTROL_DRAIN:
         worker->draining = true;
         break;
     case CONTROL_STOP:
         begin_stop(worker);
         break;
+    case CONTROL_PING:
+        worker_report(worker, CONTROL_PONG, 0);
+        break;
     case CONTROL_READY:
+    case CONTROL_LISTENER:
+    case CONTROL_PROXIED:
+    case CONTROL_SECURED:
     case CONTROL_LOGGED_IN:
     case CONTROL_CLOSED:
+    case CONTROL_PONG:
     case CONTROL_LAST:
         break; /* not for us */
     }
@@ -307,6 +333,26 @@ next_wait(const struct worker *worker)
     return next - now < 60000 ? (int)(next - now) : 60000;
 }
 
+/* The module counts for this process; what came since the last turn is
+ * everybody's. */
+static void
+share_counts(struct worker *worker)
+{
+    const struct kpop_stats *old = &worker->shared_stats;
+    struct kpop_stats now;
+
+    memset(&now, 0, sizeof(now));
+    now.size = sizeof(now);
+    worker->api->stats(worker->setup->sessions, &now);
+    metrics_add(COUNT_COMMANDS, now.commands - old->commands);
+    metrics_add(COUNT_RETRIEVED,
+                now.messages_retrieved - old->messages_retrieved);
+    metrics_add(COUNT_DELETED, now.messages_deleted - old->messages_deleted);
+    metrics_add(COUNT_OCTETS_IN, now.octets_in - old->octets_in);
+    metrics_add(COUNT_OCTETS_OUT, now.octets_out - old->octets_out);
+    worker->shared_stats = now;
+}
+
 static void
 worker_loop(struct worker *worker)
 {
@@ -323,6 +369,7 @@ worker_loop(struct worker *worker)
         }
         timers_run(&worker->timers, process_now());
         conn_bury(worker);
+        share_counts(worker);
     }
 }
 

@@ -57,6 +57,7 @@ struct worker {
     bool draining;
     bool stopping;
     uint64_t stop_by;
+    struct kpop_stats shared_stats; /* of which all know */
     uint64_t files_told;     /* when process.files was logged last */
     uint8_t buffer[KPOP_READ_MAX];
 };
@@ -66,6 +67,7 @@ int worker_main(const struct setup *setup, const struct worker_shared *shared,
                 int control_fd);
 
 /* Tells the master; kept until it takes it. */
+void worker_send(struct worker *worker, const struct control *control);
 void worker_report(struct worker *worker, enum control_type type,
                    uint64_t id);
 /* 0 or -1 with errno. */

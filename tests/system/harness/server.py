@@ -135,7 +135,7 @@ class Kpopd:
                     file.write(f"{key} = {value}\n")
 
     def start(self):
-        self._spawn()
+        self.spawn()
         tap.await_(self._is_ready, lambda: "kpopd is ready\n" + self.log(),
                    20)
         for service, port in re.findall(
@@ -144,7 +144,7 @@ class Kpopd:
             self.ports[service] = int(port)
         return self
 
-    def _spawn(self):
+    def spawn(self):
         words = shlex.split(os.environ.get("KPOP_WRAP", ""))
         words += [os.path.join(net.BUILD, "kpopd"), "-c", self.path]
         with open(self.log_path, "ab") as log:
@@ -256,6 +256,22 @@ def kpopctl(path, *words, env=None):
                           env=dict(os.environ, **(env or {})),
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=60 * tap.SLOW)
+    return done.returncode, done.stdout, done.stderr
+
+
+def kpopctl_as(user, path, *words, env=None):
+    """The same as another user, who may not reach the build folder: from
+    copies beside the configuration."""
+    entry = pwd.getpwnam(user)
+    for name in ("kpopctl", "kpop.so"):
+        shutil.copy(os.path.join(net.BUILD, name), os.path.dirname(path))
+    program = os.path.join(os.path.dirname(path), "kpopctl")
+    done = subprocess.run(
+        [program, "-c", path, "-m", program.replace("kpopctl", "kpop.so"),
+         *words], text=True, check=False, stdin=subprocess.DEVNULL,
+        env=dict(os.environ, **(env or {})), user=entry.pw_uid,
+        group=entry.pw_gid, extra_groups=[], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, timeout=60 * tap.SLOW)
     return done.returncode, done.stdout, done.stderr
 
 

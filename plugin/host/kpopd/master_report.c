@@ -1,0 +1,100 @@
+/*
+ * master_report.c - what the children of the master tell it: fixed frames,
+ * and who sends anything else has to die.
+ *
+ * SPDX-License-Identifier: MIT
+ */
+#include <errno.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/master_internal.h"
+#include "plugin/host/kpopd/process.h"
+
+enum { CONTROLS_A_TURN = 256 };
+
+static void
+note_ready(struct master *master, struct child *child)
+{
+    struct generation *generation = child->generation;
+
+    child->ready = true;
+    if (generation->was_ready || !generation_is_ready(generation))
+        return;
+    generation->was_ready = true;
+    log_event(KPOP_LOG_INFO, "process.ready", "workers=%u auth_processes=%u",
+              generation->setup->settings.workers,
+              (unsigned)generation_running(generation, CHILD_AUTH));
+    if (generation == master->current)
+        manager_ready(master);
+}
+
+static void
+take_report(struct master *master, struct child *child,
+            const struct control *control)
+{
+    switch (control->type) {
+    case CONTROL_READY:
+        note_ready(master, child);
+        break;
+    case CONTROL_LOGGED_IN:
+        limits_logged_in(master->limits, control->id, child);
+        sessions_learn(master->sessions, control, child);
+        break;
+    case CONTROL_PROXIED:
+        master_judge_proxied(master, child, control);
+        break;
+    case CONTROL_SECURED:
+        sessions_learn(master->sessions, control, child);
+        break;
+    case CONTROL_CLOSED:
+        limits_remove(master->limits, control->id, child);
+        sessions_remove(master->sessions, control->id, child);
+        if (child->sessions > 0)
+            child->sessions--;
+        break;
+    case CONTROL_PONG:
+        child_answered(child, process_now());
+        break;
+    case CONTROL_CONNECTION:
+    case CONTROL_ADMIT:
+    case CONTROL_REFUSE:
+    case CONTROL_EVICT:
+    case CONTROL_KICK:
+    case CONTROL_PING:
+    case CONTROL_DRAIN:
+    case CONTROL_STOP:
+    case CONTROL_CHANNEL:
+    case CONTROL_LISTENER:
+    case CONTROL_LAST:
+        break; /* not for us */
+    }
+}
+
+void
+master_on_report(struct source *source, uint32_t events)
+{
+    struct child *child = (struct child *)source;
+    struct master *master = child->generation->owner;
+    struct control control;
+    int pass;
+    int rc = 1;
+    int i;
+
+    (void)events;
+    for (i = 0; i < CONTROLS_A_TURN && rc > 0 && child->control >= 0; i++) {
+        rc = control_recv(child->control, &control, &pass);
+        if (rc <= 0)
+            break;
+        if (pass >= 0)
+            close(pass);
+        take_report(master, child, &control);
+    }
+    /* It dies, and SIGCHLD tells; or it sent nonsense and has to. */
+    if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
+        child_let_go(child);
+        if (rc < 0 && child->pid != 0)
+            (void)kill(child->pid, SIGKILL);
+    }
+}
