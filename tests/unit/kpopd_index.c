@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,6 +39,61 @@ clock_gettime(clockid_t id, struct timespec *now)
 
     now->tv_sec += ahead;
     return (int)rc;
+}
+
+/* The file system of the code under test: NFS, or what it is. */
+static bool on_nfs;
+
+int
+fstatfs(int fd, struct statfs *fs)
+{
+    int rc = (int)syscall(SYS_fstatfs, fd, fs);
+
+    if (on_nfs)
+        fs->f_type = 0x6969;
+    return rc;
+}
+
+/* What the code under test does to its file, step by step: each is noted by a
+ * letter, and dies_at is the last one, of which half is done. */
+static char steps[16];
+static size_t dies_at;
+
+static bool
+step(char letter)
+{
+    size_t len = strlen(steps);
+
+    if (len + 1 < sizeof(steps))
+        steps[len] = letter;
+    return len + 1 == dies_at;
+}
+
+ssize_t
+write(int fd, const void *data, size_t size)
+{
+    bool last = step('w');
+    ssize_t done = syscall(SYS_write, fd, data, last ? size / 2 : size);
+
+    if (last)
+        _exit(0);
+    return done;
+}
+
+int
+fsync(int fd)
+{
+    if (step('s'))
+        _exit(0);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+int
+rename(const char *from, const char *to)
+{
+    if (step('r'))
+        _exit(0);
+    return (int)syscall(SYS_renameat, AT_FDCWD, from, AT_FDCWD, to);
 }
 
 static const char *
@@ -194,6 +251,94 @@ TEST(another_file_of_the_same_name_has_its_own_size)
     CHECK_INT(unlink(at("new/1.a")), 0);
     deliver("new/1.a", "longer than before\n");
     CHECK_STR(answers(), "1.a=20 2.b=8 3.c=12 ");
+}
+
+TEST(sizes_in_names_are_known_without_any_message)
+{
+    fresh();
+    deliver("new/4.d,S=6,W=7", "\n\n\n\n\n\n"); /* would be 12 */
+    CHECK_INT(unlink(at("new/1.a")), 0);
+    CHECK_INT(unlink(at("cur/2.b:2,S")), 0);
+    CHECK_INT(unlink(at("cur/3.c:2,")), 0);
+    CHECK_INT(total(), 7);
+    ahead = LATER;
+    CHECK_INT(total(), 7);
+    CHECK_INT(head().sure, 1);
+    CHECK_STR(answers(), "4.d=7 ");
+}
+
+/* The times come from another machine's clock and may be cached here. */
+TEST(file_system_that_is_not_local_is_never_sure)
+{
+    fresh();
+    ahead = LATER;
+    on_nfs = true;
+    learn();
+    on_nfs = false;
+    CHECK_INT(head().sure, 0);
+    CHECK_INT(total(), 25);
+    CHECK_INT(head().sure, 1);
+}
+
+/* Each has its index; both see what the other and a delivery have done. */
+TEST(two_hosts_with_one_maildir_miss_and_repeat_nothing)
+{
+    const uint8_t marks[3] = { 0, KPOP_MARK_DELETE, 0 };
+    char first[sizeof(state)];
+    struct maildir *maildir;
+
+    indexed();
+    memcpy(first, state, sizeof(first));
+    snprintf(state, sizeof(state), "%s/second", root);
+    CHECK_INT(mkdir(state, 0700), 0);
+    CHECK_STR(answers(), "1.a=5 2.b=8 3.c=12 ");
+    CHECK_INT(total(), 25);
+    maildir = open_box();
+    CHECK_INT(maildir_commit(maildir, marks, 3), KPOP_OK);
+    maildir_close(maildir);
+    deliver("new/4.d", "x\n");
+    memcpy(state, first, sizeof(first));
+    CHECK_STR(answers(), "1.a=5 3.c=12 4.d=3 ");
+    CHECK_INT(unlink(at("cur/3.c:2,")), 0);
+    snprintf(state, sizeof(state), "%s/second", root);
+    CHECK_STR(answers(), "1.a=5 4.d=3 ");
+    memcpy(state, first, sizeof(first));
+}
+
+/* The index as it was, or a new one; on the disk before it has its name. */
+TEST(death_at_any_step_of_a_write_leaves_the_truth)
+{
+    struct maildir_head found;
+    int status = 0;
+    size_t count;
+    size_t i;
+    pid_t pid;
+
+    indexed();
+    memset(steps, 0, sizeof(steps));
+    deliver("new/4.d", "x\n");
+    learn();
+    CHECK_STR(steps, "wwwsr");
+    count = strlen(steps);
+    for (i = 1; i <= count; i++) {
+        indexed();
+        deliver("new/4.d", "x\n");
+        memset(steps, 0, sizeof(steps));
+        dies_at = i;
+        pid = fork();
+        if (pid == 0) {
+            learn();
+            _exit(1);
+        }
+        dies_at = 0;
+        CHECK_INT(waitpid(pid, &status, 0), pid);
+        CHECK_INT(WEXITSTATUS(status), 0); /* it did not come to its end */
+        CHECK(maildir_index_head(index_file, &found));
+        CHECK_INT(found.octets, 25);
+        CHECK_STR(answers(), "1.a=5 2.b=8 3.c=12 4.d=3 ");
+        CHECK_INT(total(), 28);
+        CHECK_INT(head().sure, 1);
+    }
 }
 
 TEST(times_that_are_set_back_do_not_hide_a_delivery)
@@ -403,6 +548,10 @@ static const struct check_test tests[] = {
     T(recent_change_is_never_trusted),
     T(delivery_removal_and_flags_by_others_are_seen),
     T(another_file_of_the_same_name_has_its_own_size),
+    T(sizes_in_names_are_known_without_any_message),
+    T(file_system_that_is_not_local_is_never_sure),
+    T(two_hosts_with_one_maildir_miss_and_repeat_nothing),
+    T(death_at_any_step_of_a_write_leaves_the_truth),
     T(times_that_are_set_back_do_not_hide_a_delivery),
     T(another_maildir_in_its_place_is_read),
     T(index_of_another_folder_is_not_believed),

@@ -344,31 +344,6 @@ maildir_size_is_known(const struct maildir *maildir, uint32_t msg)
            && maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
 }
 
-/*
- * ",W=" in the name is the size with CRLF.  It is believed only when ",S="
- * is true as well and the last line is whole: else the wire form differs.
- */
-static bool
-size_from_name(const struct maildir *maildir, const struct maildir_msg *msg,
-               uint64_t *octets_out)
-{
-    uint64_t stored;
-    uint64_t wire;
-    struct stat st;
-    char last;
-
-    if (!maildir_list_number(&maildir->list, msg, 'S', &stored)
-        || !maildir_list_number(&maildir->list, msg, 'W', &wire)
-        || fstat(maildir->msg_fd, &st) != 0 || st.st_size <= 0
-        || (uint64_t)st.st_size != stored || wire < stored
-        || wire - stored > stored
-        || pread(maildir->msg_fd, &last, 1, st.st_size - 1) != 1
-        || last != '\n')
-        return false;
-    *octets_out = wire;
-    return true;
-}
-
 static int32_t
 count_wire(struct maildir *maildir, uint64_t *octets_out)
 {
@@ -403,7 +378,7 @@ maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
         return KPOP_OK;
     }
     rc = open_message(maildir, number);
-    if (rc == KPOP_OK && !size_from_name(maildir, msg, octets_out))
+    if (rc == KPOP_OK)
         rc = count_wire(maildir, octets_out);
     maildir_close_message(maildir);
     if (rc == KPOP_GONE) {

@@ -15,6 +15,16 @@
  * hangs up half way through a large maildir has not done it for nothing. */
 #define ENOUGH 8192
 
+static void
+count_unknown(struct maildir *maildir)
+{
+    size_t i;
+
+    maildir->unknown = 0;
+    for (i = 0; i < maildir->list.count; i++)
+        maildir->unknown += maildir->list.msgs[i].octets == KPOP_UNKNOWN;
+}
+
 /* Reads the folders. */
 static int32_t
 read_folders(struct maildir *maildir)
@@ -30,7 +40,7 @@ read_folders(struct maildir *maildir)
     if (rc != KPOP_OK)
         return rc;
     maildir->loaded = true;
-    maildir->unknown = maildir->list.count;
+    count_unknown(maildir);
     maildir->sure = settled && !maildir->list.unsure
                     && maildir_stamp_read(maildir->fd, &after) == 0
                     && maildir_stamp_same(&maildir->stamp, &after);
@@ -62,23 +72,14 @@ maildir_enter(struct maildir *maildir)
     rc = read_folders(maildir);
     if (rc != KPOP_OK || maildir->index_path == NULL)
         return rc;
-    maildir->unknown =
-        maildir_index_sizes(maildir->index_path, &maildir->list);
+    if (maildir->unknown > 0)
+        maildir->unknown -=
+            maildir_index_sizes(maildir->index_path, &maildir->list);
     /* Next time without reading the folders. */
     if (maildir->sure && maildir->unknown == 0)
         maildir_index_save(maildir->index_path, &maildir->stamp, true,
                            &maildir->list);
     return KPOP_OK;
-}
-
-static void
-count_unknown(struct maildir *maildir)
-{
-    size_t i;
-
-    maildir->unknown = 0;
-    for (i = 0; i < maildir->list.count; i++)
-        maildir->unknown += maildir->list.msgs[i].octets == KPOP_UNKNOWN;
 }
 
 int32_t

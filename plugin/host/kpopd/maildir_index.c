@@ -327,13 +327,13 @@ maildir_index_sizes(const char *path, struct maildir_list *list)
 {
     struct maildir_head head;
     struct maildir_list old;
-    size_t unknown = list->count;
+    size_t learned = 0;
     size_t i;
     size_t at = 0;
 
     if (!maildir_index_head(path, &head)
         || !maildir_index_list(path, &head, &old))
-        return unknown;
+        return 0;
     for (i = 0; i < list->count; i++) {
         struct maildir_msg *msg = &list->msgs[i];
 
@@ -344,15 +344,15 @@ maildir_index_sizes(const char *path, struct maildir_list *list)
         if (at == old.count)
             break;
         if (maildir_list_order(&old, &old.msgs[at], list, msg) != 0
-            || msg->same_base || old.msgs[at].same_base
-            || msg->file != old.msgs[at].file
+            || msg->octets != KPOP_UNKNOWN || msg->same_base
+            || old.msgs[at].same_base || msg->file != old.msgs[at].file
             || old.msgs[at].octets == KPOP_UNKNOWN)
             continue;
         msg->octets = old.msgs[at].octets;
-        unknown--;
+        learned++;
     }
     maildir_list_free(&old);
-    return unknown;
+    return learned;
 }
 
 /* ---- writing ---- */

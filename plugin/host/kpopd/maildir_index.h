@@ -64,8 +64,7 @@ bool maildir_index_head(const char *path, struct maildir_head *head_out);
  * is damaged; the list is then empty. */
 bool maildir_index_list(const char *path, const struct maildir_head *head,
                         struct maildir_list *list_out);
-/* Takes over the sizes the file knows by name; how many of the list's
- * messages it did not know. */
+/* Takes over the sizes the file knows by name; how many it added. */
 size_t maildir_index_sizes(const char *path, struct maildir_list *list);
 /* Replaces the file, durably.  Errors are logged and cost nothing but time
  * at the next login. */

@@ -70,9 +70,5 @@ int maildir_list_follow(struct maildir_list *list,
 void maildir_list_uidl(const struct maildir_list *list,
                        const struct maildir_msg *msg,
                        char uidl_out[KPOP_UIDL_MAX + 1]);
-/* The value of ",KEY=digits" in the base; false when there is none. */
-bool maildir_list_number(const struct maildir_list *list,
-                         const struct maildir_msg *msg, char key,
-                         uint64_t *value_out);
 
 #endif
