@@ -422,6 +422,44 @@ TEST(file_cut_off_anywhere_is_noticed_and_mended)
     }
 }
 
+/* Sums that fit are no reason to leave memory. */
+TEST(lengths_that_lie_are_refused_although_the_sums_fit)
+{
+    static char text[160];
+    const struct maildir_msg good = { .base_len = 80, .unique_len = 80,
+                                      .hashed = true };
+    struct maildir_msg msgs[6] = { good, good, good, good, good, good };
+    struct maildir_list list = { .count = 1, .text = text };
+    struct maildir_list found;
+    struct maildir_stamp stamp;
+    struct maildir_head now;
+    struct maildir *maildir;
+    uint64_t octets;
+    size_t i;
+
+    indexed();
+    stamp = head().stamp;
+    memset(text, 'x', sizeof(text) - 1);
+    list.text_len = sizeof(text);
+    msgs[1].name = sizeof(text);
+    msgs[2].base_len = sizeof(text);
+    msgs[3].unique_len = 81;
+    msgs[4].folder = FOLDER_COUNT;
+    msgs[5].hashed = false; /* 80 octets are no uidl */
+    for (i = 0; i < sizeof(msgs) / sizeof(msgs[0]); i++) {
+        list.msgs = &msgs[i];
+        maildir_index_save(index_file, &stamp, true, &list);
+        now = head();
+        CHECK_INT(maildir_index_list(index_file, &now, &found), i == 0);
+        maildir_list_free(&found);
+    }
+    /* Its head has told the client of one message; it ends there. */
+    maildir = open_box();
+    CHECK_INT(maildir_size(maildir, 0, &octets), KPOP_TEMP);
+    maildir_close(maildir);
+    CHECK_STR(answers(), "1.a=5 2.b=8 3.c=12 ");
+}
+
 TEST(list_that_is_lost_behind_the_client_is_read_again)
 {
     struct maildir *maildir;
@@ -557,6 +595,7 @@ static const struct check_test tests[] = {
     T(index_of_another_folder_is_not_believed),
     T(any_octet_that_is_damaged_is_noticed_and_mended),
     T(file_cut_off_anywhere_is_noticed_and_mended),
+    T(lengths_that_lie_are_refused_although_the_sums_fit),
     T(list_that_is_lost_behind_the_client_is_read_again),
     T(list_that_is_lost_while_mail_comes_ends_the_session),
     T(list_that_was_replaced_behind_the_client_is_not_taken),

@@ -8,6 +8,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <unistd.h>
 
 #include "plugin/host/kpopd/maildir_internal.h"
 
@@ -103,6 +104,7 @@ maildir_load(struct maildir *maildir)
         && maildir->sure && maildir->list.count == maildir->head.count)
         return KPOP_OK;
     maildir_log(maildir, NULL, "index", ESTALE);
+    (void)unlink(maildir->index_path); /* whatever it is, the last time */
     maildir_list_free(&maildir->list);
     maildir->loaded = false;
     return KPOP_TEMP;

@@ -27,7 +27,7 @@
 /* Coarser than the clock of any local file system (ext3: one second). */
 #define SETTLED_SECONDS 3
 
-enum { SAME_UNIQUE = 1, SAME_BASE = 2 };
+enum { HASHED = 1, SAME_BASE = 2 };
 
 /* A message in the file. */
 struct disk_msg {
@@ -249,7 +249,8 @@ take_message(struct maildir_msg *msg, const struct disk_msg *disk,
 {
     if (disk->name >= list->text_len || disk->base_len < disk->unique_len
         || disk->base_len >= list->text_len - disk->name
-        || disk->folder >= FOLDER_COUNT)
+        || disk->folder >= FOLDER_COUNT
+        || ((disk->flags & HASHED) == 0 && disk->unique_len > KPOP_UIDL_MAX))
         return false;
     memset(msg, 0, sizeof(*msg));
     msg->octets = disk->octets;
@@ -258,7 +259,7 @@ take_message(struct maildir_msg *msg, const struct disk_msg *disk,
     msg->base_len = disk->base_len;
     msg->unique_len = disk->unique_len;
     msg->folder = disk->folder;
-    msg->same_unique = (disk->flags & SAME_UNIQUE) != 0;
+    msg->hashed = (disk->flags & HASHED) != 0;
     msg->same_base = (disk->flags & SAME_BASE) != 0;
     return true;
 }
@@ -392,7 +393,7 @@ give_messages(const struct maildir_list *list, uint64_t *octets_out)
         disk[i].base_len = msg->base_len;
         disk[i].unique_len = msg->unique_len;
         disk[i].folder = msg->folder;
-        disk[i].flags = (uint8_t)((msg->same_unique ? SAME_UNIQUE : 0)
+        disk[i].flags = (uint8_t)((msg->hashed ? HASHED : 0)
                                   | (msg->same_base ? SAME_BASE : 0));
         if (disk[i].octets == KPOP_UNKNOWN || *octets_out == KPOP_UNKNOWN)
             *octets_out = KPOP_UNKNOWN;

@@ -68,6 +68,7 @@ set_name(struct maildir_msg *msg, const char *name, uint32_t at)
     msg->name = at;
     msg->base_len = (uint8_t)strcspn(name, ":"); /* NAME_MAX is 255 */
     msg->unique_len = (uint8_t)strcspn(name, ",:");
+    msg->hashed = !maildir_list_is_uidl(name, msg->unique_len);
 }
 
 /* The value of ",KEY=digits" before the flags; false when there is none. */
@@ -347,7 +348,7 @@ mark_same(struct maildir_list *list)
 
         if (compare(last, msg[-1].unique_len, name, msg->unique_len) != 0)
             continue;
-        msg[-1].same_unique = msg->same_unique = true;
+        msg[-1].hashed = msg->hashed = true;
         if (compare(last, msg[-1].base_len, name, msg->base_len) == 0)
             msg[-1].same_base = msg->same_base = true;
     }

@@ -27,7 +27,7 @@ struct maildir_msg {
     uint8_t base_len;   /* before the colon */
     uint8_t unique_len; /* before comma and colon */
     uint8_t folder;
-    bool same_unique;   /* another message has this unique part */
+    bool hashed;        /* its uidl: the unique part will not do */
     bool same_base;     /* another message has this base */
     bool gone;          /* it vanished during the session */
 };
@@ -67,6 +67,8 @@ int maildir_list_order(const struct maildir_list *a,
  * without memory. */
 int maildir_list_follow(struct maildir_list *list,
                         const struct maildir_list *present);
+/* Whether a unique part is a unique-id by RFC 1939 section 7. */
+bool maildir_list_is_uidl(const char *unique, size_t len);
 void maildir_list_uidl(const struct maildir_list *list,
                        const struct maildir_msg *msg,
                        char uidl_out[KPOP_UIDL_MAX + 1]);
