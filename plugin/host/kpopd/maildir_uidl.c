@@ -53,7 +53,7 @@ maildir_hash(const char *text, size_t len, char out[MAILDIR_HASH_SIZE])
 
 /*
  * The unique part when it is a unique-id and no other message has it; else a
- * hash of the base.  Two files of one base are told apart by folder and flags too.
+ * hash of the base.  Two files of one base are told apart by folder and flags.
  */
 void
 maildir_list_uidl(const struct maildir_list *list,
