@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "kpop/stuff.h"
+#include "plugin/host/kpopd/box.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/maildir.h"
 #include "tests/lib/check.h"
@@ -541,6 +542,32 @@ TEST(message_that_vanished_is_not_kept_with_size_0)
     CHECK_STR(answers(), "1.a=5 2.b=8 3.c=12 ");
 }
 
+/* What was retrieved is noted, and expires, in sessions that STAT could have
+ * answered from the index alone. */
+TEST(policies_find_their_messages_behind_an_index)
+{
+    const struct settings settings = { .state_dir = root, .index_dir = state,
+                                       .expire = 1 };
+    const uint8_t marks[3] = { 0, KPOP_MARK_RETRIEVED, 0 };
+    struct box *session;
+    char path[80];
+
+    indexed();
+    snprintf(path, sizeof(path), "%s/expire", root);
+    CHECK_INT(mkdir(path, 0700), 0);
+    session = box_new(&settings, box, "alice", "alice");
+    CHECK_INT(box_open(session, stuff_wire_octets), KPOP_OK);
+    CHECK_INT(box_total(session), 25);
+    CHECK_INT(box_commit(session, marks, 3), KPOP_OK);
+    box_free(session);
+    ahead = 2 * 24 * 60 * 60;
+    session = box_new(&settings, box, "alice", "alice");
+    CHECK_INT(box_open(session, stuff_wire_octets), KPOP_OK);
+    CHECK_INT(box_count(session), 2);
+    box_free(session);
+    CHECK_STR(answers(), "1.a=5 3.c=12 ");
+}
+
 TEST(nothing_is_written_into_the_maildir)
 {
     struct stat before;
@@ -601,6 +628,7 @@ static const struct check_test tests[] = {
     T(list_that_was_replaced_behind_the_client_is_not_taken),
     T(commit_is_seen_by_the_next_session),
     T(message_that_vanished_is_not_kept_with_size_0),
+    T(policies_find_their_messages_behind_an_index),
     T(nothing_is_written_into_the_maildir),
     T(index_that_cannot_be_written_costs_nothing_but_time),
     T(link_in_place_of_the_index_is_not_followed),

@@ -194,6 +194,24 @@ TEST(copies_of_one_unique_part_stay_distinguishable)
     maildir_close(maildir);
 }
 
+/* "!" is between nothing and a comma. */
+TEST(copies_of_one_unique_part_are_found_around_another_name)
+{
+    struct maildir *maildir;
+    uint32_t i;
+
+    fresh();
+    deliver("cur/1.a:2,S", "1");
+    deliver("cur/1.a!b:2,S", "2");
+    deliver("cur/1.a,S=1:2,S", "3");
+    maildir = open_box();
+    CHECK_INT(maildir_count(maildir), 3);
+    for (i = 1; i < 3; i++)
+        CHECK(strcmp(uidl(maildir, i), uidl(maildir, i - 1)) != 0);
+    CHECK(strcmp(uidl(maildir, 0), uidl(maildir, 2)) != 0);
+    maildir_close(maildir);
+}
+
 TEST(sizes_are_what_goes_over_the_wire)
 {
     struct maildir *maildir;
@@ -604,6 +622,7 @@ static const struct check_test tests[] = {
     T(uidl_of_odd_and_long_names_is_a_hash),
     T(uidl_of_70_octets_is_kept_and_71_is_hashed),
     T(copies_of_one_unique_part_stay_distinguishable),
+    T(copies_of_one_unique_part_are_found_around_another_name),
     T(sizes_are_what_goes_over_the_wire),
     T(size_in_the_name_is_believed_when_it_can_be_true),
     T(size_in_the_name_is_counted_when_it_cannot_be_true),

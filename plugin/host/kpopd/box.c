@@ -60,11 +60,16 @@ box_free(struct box *box)
 
 /* ---- open ---- */
 
+/* EXPIRE looks for uidls, now and at QUIT. */
 static int32_t
 open_maildir(struct box *box, maildir_count_fn *count_fn)
 {
-    return maildir_open(box->path, box->settings->index_dir, count_fn,
-                        &box->maildir);
+    int32_t rc = maildir_open(box->path, box->settings->index_dir, count_fn,
+                              &box->maildir);
+
+    if (rc == KPOP_OK && policy_expires(box->settings))
+        rc = maildir_load(box->maildir);
+    return rc;
 }
 
 /* The policies come while the maildrop is locked: one login a user at a time.
@@ -77,8 +82,6 @@ keep_policies(struct box *box, maildir_count_fn *count_fn)
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     rc = policy_login(box->settings, box->user, &now);
-    if (rc == KPOP_OK && policy_expires(box->settings))
-        rc = maildir_load(box->maildir); /* it looks for uidls */
     if (rc != KPOP_OK
         || !policy_expire(box->settings, box->user, box->maildir, &now))
         return rc;
@@ -251,10 +254,8 @@ static int32_t
 commit_maildir(struct box *box, const uint8_t *marks, uint32_t count)
 {
     struct timespec now;
-    int32_t rc = maildir_load(box->maildir);
+    int32_t rc;
 
-    if (rc != KPOP_OK)
-        return KPOP_TEMP;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     policy_note(box->settings, box->user, box->maildir, marks, &now);
     rc = maildir_commit(box->maildir, marks, count);
