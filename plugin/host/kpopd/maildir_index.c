@@ -60,7 +60,8 @@ sum(uint64_t hash, const void *data, size_t size)
         hash ^= hash >> 29;
     }
     word = 0;
-    memcpy(&word, at, size);
+    if (size > 0) /* an empty list has no memory */
+        memcpy(&word, at, size);
     hash = (hash ^ word ^ (uint64_t)size << 56) * prime;
     return hash ^ hash >> 32;
 }
