@@ -78,11 +78,12 @@ number(const char *name, char key, uint64_t *value_out)
     const char pair[] = { ',', key, '=', '\0' };
     const char *end = strchrnul(name, ':');
     const char *at = strstr(name, pair);
-    const char *digits = at + 3;
+    const char *digits;
     uint64_t value = 0;
 
     if (at == NULL || at >= end)
         return false;
+    digits = at + 3;
     for (at = digits; *at >= '0' && *at <= '9' && at < digits + 18; at++)
         value = value * 10 + (uint64_t)(*at - '0');
     *value_out = value;
