@@ -100,14 +100,24 @@ trans_stat(struct engine *engine, const struct cmd_args *args)
 
 /* ---- LIST and UIDL ---- */
 
+/* Piece by piece: a large maildrop has as many lines as messages. */
+static void
+begin_line(struct engine *engine, uint32_t msg)
+{
+    buf_append_decimal(&engine->answer.listing, (uint64_t)msg + 1);
+    buf_append(&engine->answer.listing, " ", 1);
+}
+
 static void
 add_size(struct engine *engine, uint32_t msg, uint64_t octets,
          const char *uidl)
 {
     (void)uidl;
-    if (!drop_is_deleted(&engine->drop, msg))
-        buf_printf(&engine->answer.listing, "%lu %llu\r\n",
-                   (unsigned long)msg + 1, (unsigned long long)octets);
+    if (drop_is_deleted(&engine->drop, msg))
+        return;
+    begin_line(engine, msg);
+    buf_append_decimal(&engine->answer.listing, octets);
+    buf_append(&engine->answer.listing, "\r\n", 2);
 }
 
 static void
@@ -115,9 +125,11 @@ add_uidl(struct engine *engine, uint32_t msg, uint64_t octets,
          const char *uidl)
 {
     (void)octets;
-    if (!drop_is_deleted(&engine->drop, msg))
-        buf_printf(&engine->answer.listing, "%lu %s\r\n",
-                   (unsigned long)msg + 1, uidl);
+    if (drop_is_deleted(&engine->drop, msg))
+        return;
+    begin_line(engine, msg);
+    buf_append_str(&engine->answer.listing, uidl);
+    buf_append(&engine->answer.listing, "\r\n", 2);
 }
 
 static void

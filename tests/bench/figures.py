@@ -20,7 +20,7 @@ from harness.server import Kpopd, passwords  # noqa: E402
 from harness.wire import SENDAUTH, VERSIONS, Kpop, Pop3, frame  # noqa: E402
 
 __all__ = ["ApReq", "Kpop", "Kpopd", "Maildir", "Pop3", "Realm", "SENDAUTH",
-           "Site", "VERSIONS", "frame", "rate", "row", "tap"]
+           "Site", "VERSIONS", "frame", "passwords", "rate", "row", "tap"]
 
 
 class Site:

@@ -376,6 +376,19 @@ def odd_entries_are_harmless():
         kpopd.await_log(r"event=store\.skip .*" + name, mark)
 
 
+def message_that_cannot_be_read_is_refused_alone():
+    maildir = box().fill(1)
+    text = "Subject: hidden\n\nhidden\n"
+    path = maildir.deliver(text, "cur", f",S={len(text)}"
+                           f",W={len(wire_form(text.encode()))}:2,")
+    os.chmod(path, 0)
+    with login() as client:
+        tap.equal(client.ok("STAT").split()[1], "2", "messages")
+        client.err("RETR 2", "-ERR [SYS/PERM]")
+        tap.contains(retrieve(client, 1).decode(), "message 1.")
+        client.ok("QUIT")
+
+
 def message_that_turns_into_something_odd_is_refused():
     maildir = box().fill(3)
     outside = os.path.join(scratch.name, "elsewhere")

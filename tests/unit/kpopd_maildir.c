@@ -63,7 +63,7 @@ open_box(void)
 {
     struct maildir *maildir = NULL;
 
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_OK);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_OK);
     return maildir;
 }
 
@@ -194,6 +194,24 @@ TEST(copies_of_one_unique_part_stay_distinguishable)
     maildir_close(maildir);
 }
 
+/* "!" is between nothing and a comma. */
+TEST(copies_of_one_unique_part_are_found_around_another_name)
+{
+    struct maildir *maildir;
+    uint32_t i;
+
+    fresh();
+    deliver("cur/1.a:2,S", "1");
+    deliver("cur/1.a!b:2,S", "2");
+    deliver("cur/1.a,S=1:2,S", "3");
+    maildir = open_box();
+    CHECK_INT(maildir_count(maildir), 3);
+    for (i = 1; i < 3; i++)
+        CHECK(strcmp(uidl(maildir, i), uidl(maildir, i - 1)) != 0);
+    CHECK(strcmp(uidl(maildir, 0), uidl(maildir, 2)) != 0);
+    maildir_close(maildir);
+}
+
 TEST(sizes_are_what_goes_over_the_wire)
 {
     struct maildir *maildir;
@@ -216,28 +234,51 @@ TEST(sizes_are_what_goes_over_the_wire)
     maildir_close(maildir);
 }
 
-TEST(size_in_the_name_is_believed_only_when_it_fits)
+/* Nothing is opened for it: the last of these lacks its last line end, and is
+ * told as Dovecot tells it, which is 2 octets less than RETR sends. */
+TEST(size_in_the_name_is_believed_when_it_can_be_true)
 {
     struct maildir *maildir;
 
     fresh();
-    deliver("new/1.true,S=4,W=6", "a\nb\n");
-    deliver("new/2.wrong-S,S=5,W=9", "a\nb\n");
-    deliver("new/3.open,S=3,W=4", "a\nb");
-    deliver("new/4.only-W,W=9", "a\nb\n");
-    deliver("new/5.junk,S=4,W=6x", "a\nb\n");
-    deliver("new/6.small,S=4,W=3", "a\nb\n");
-    deliver("new/7.absurd,S=4,W=99", "a\nb\n");
-    deliver("new/8.huge,S=4,W=99999999999999999999999", "a\nb\n");
+    deliver("new/1.lf,S=4,W=6", "a\nb\n");
+    deliver("cur/2.crlf,S=6,W=6:2,S", "a\r\nb\r\n");
+    deliver("new/3.empty,S=0,W=0", "");
+    deliver("cur/4.other-order,W=6,X=1,S=4:2,S=9", "a\nb\n");
+    deliver("new/5.open,S=3,W=4", "a\nb");
     maildir = open_box();
+    CHECK_INT(maildir_total(maildir), 6 + 6 + 0 + 6 + 4);
     CHECK_INT(octets(maildir, 0), 6);
     CHECK_INT(octets(maildir, 1), 6);
-    CHECK_INT(octets(maildir, 2), 6);
+    CHECK_INT(octets(maildir, 2), 0);
     CHECK_INT(octets(maildir, 3), 6);
-    CHECK_INT(octets(maildir, 4), 6);
-    CHECK_INT(octets(maildir, 5), 6);
-    CHECK_INT(octets(maildir, 6), 6);
-    CHECK_INT(octets(maildir, 7), 6);
+    CHECK_INT(octets(maildir, 4), 4);
+    maildir_close(maildir);
+}
+
+TEST(size_in_the_name_is_counted_when_it_cannot_be_true)
+{
+    static const char *const ends[] = {
+        "", ",W=9", ",S=4", ",S=4,W=6x", ",S=4,W=3", ",S=4,W=9", ",S=,W=",
+        ",S=4,W=99999999999999999999999", ",S=-4,W=6", ":2,S=4,W=6",
+    };
+    const uint32_t count = sizeof(ends) / sizeof(ends[0]);
+    struct maildir *maildir;
+    char name[80];
+    uint32_t i;
+
+    fresh();
+    for (i = 0; i < count; i++) {
+        snprintf(name, sizeof(name), "cur/%u.test%s", (unsigned)i + 1,
+                 ends[i]);
+        deliver(name, "a\nb\n");
+    }
+    maildir = open_box();
+    CHECK_INT(maildir_count(maildir), count);
+    for (i = 0; i < count; i++) {
+        CHECK(!maildir_size_is_known(maildir, i));
+        CHECK_INT(octets(maildir, i), 6);
+    }
     maildir_close(maildir);
 }
 
@@ -285,12 +326,13 @@ TEST(symlinked_maildir_or_folder_is_refused)
     fresh();
     snprintf(path, sizeof(path), "%s/link", root);
     CHECK_INT(symlink(box, path), 0);
-    CHECK_INT(maildir_open(path, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(path, NULL, stuff_wire_octets, &maildir),
+              KPOP_PERM);
     CHECK(maildir == NULL);
     CHECK_INT(unlink(path), 0);
     CHECK_INT(rmdir(at("cur")), 0);
     CHECK_INT(symlink("/tmp", at("cur")), 0);
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_PERM);
     CHECK(maildir == NULL);
 }
 
@@ -301,12 +343,13 @@ TEST(missing_maildir_and_plain_file_are_perm)
 
     fresh();
     snprintf(path, sizeof(path), "%s/nobody", root);
-    CHECK_INT(maildir_open(path, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(path, NULL, stuff_wire_octets, &maildir),
+              KPOP_PERM);
     deliver("tmp/mbox", "From x\n");
-    CHECK_INT(maildir_open(at("tmp/mbox"), stuff_wire_octets, &maildir),
+    CHECK_INT(maildir_open(at("tmp/mbox"), NULL, stuff_wire_octets, &maildir),
               KPOP_PERM);
     CHECK_INT(rmdir(at("new")), 0);
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_PERM);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_PERM);
 }
 
 TEST(second_open_is_in_use_until_the_first_closes)
@@ -316,7 +359,8 @@ TEST(second_open_is_in_use_until_the_first_closes)
 
     fresh();
     first = open_box();
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &second), KPOP_IN_USE);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &second),
+              KPOP_IN_USE);
     CHECK(second == NULL);
     maildir_close(first);
     second = open_box();
@@ -578,8 +622,10 @@ static const struct check_test tests[] = {
     T(uidl_of_odd_and_long_names_is_a_hash),
     T(uidl_of_70_octets_is_kept_and_71_is_hashed),
     T(copies_of_one_unique_part_stay_distinguishable),
+    T(copies_of_one_unique_part_are_found_around_another_name),
     T(sizes_are_what_goes_over_the_wire),
-    T(size_in_the_name_is_believed_only_when_it_fits),
+    T(size_in_the_name_is_believed_when_it_can_be_true),
+    T(size_in_the_name_is_counted_when_it_cannot_be_true),
     T(symlinks_fifos_directories_and_hidden_files_are_skipped),
     T(message_replaced_by_a_symlink_or_fifo_is_not_followed),
     T(symlinked_maildir_or_folder_is_refused),

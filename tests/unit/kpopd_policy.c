@@ -131,7 +131,7 @@ open_box(uint32_t count)
 {
     struct maildir *maildir = NULL;
 
-    CHECK_INT(maildir_open(box, stuff_wire_octets, &maildir), KPOP_OK);
+    CHECK_INT(maildir_open(box, NULL, stuff_wire_octets, &maildir), KPOP_OK);
     CHECK_INT(maildir_count(maildir), count);
     return maildir;
 }

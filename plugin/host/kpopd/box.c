@@ -60,6 +60,18 @@ box_free(struct box *box)
 
 /* ---- open ---- */
 
+/* EXPIRE looks for uidls, now and at QUIT. */
+static int32_t
+open_maildir(struct box *box, maildir_count_fn *count_fn)
+{
+    int32_t rc = maildir_open(box->path, box->settings->index_dir, count_fn,
+                              &box->maildir);
+
+    if (rc == KPOP_OK && policy_expires(box->settings))
+        rc = maildir_load(box->maildir);
+    return rc;
+}
+
 /* The policies come while the maildrop is locked: one login a user at a time.
  * A login that fails behind policy_login() has been one. */
 static int32_t
@@ -75,7 +87,7 @@ keep_policies(struct box *box, maildir_count_fn *count_fn)
         return rc;
     maildir_close(box->maildir);
     box->maildir = NULL;
-    return maildir_open(box->path, count_fn, &box->maildir);
+    return open_maildir(box, count_fn);
 }
 
 /* A message that can't be read has no known envelope; RETR will say why.  A
@@ -120,7 +132,7 @@ select_mail(struct box *box)
 int32_t
 box_open(struct box *box, maildir_count_fn *count_fn)
 {
-    int32_t rc = maildir_open(box->path, count_fn, &box->maildir);
+    int32_t rc = open_maildir(box, count_fn);
 
     if (rc == KPOP_OK)
         rc = keep_policies(box, count_fn);
@@ -137,6 +149,12 @@ uint32_t
 box_count(const struct box *box)
 {
     return box->count;
+}
+
+uint64_t
+box_total(const struct box *box)
+{
+    return box->view != NULL ? KPOP_UNKNOWN : maildir_total(box->maildir);
 }
 
 static uint32_t

@@ -31,6 +31,8 @@ void box_free(struct box *box);
  * KPOP_DELAY. */
 int32_t box_open(struct box *box, maildir_count_fn *count_fn);
 uint32_t box_count(const struct box *box);
+/* As maildir_total(). */
+uint64_t box_total(const struct box *box);
 void box_uidl(const struct box *box, uint32_t msg,
               char uidl_out[KPOP_UIDL_MAX + 1]);
 int32_t box_size(struct box *box, uint32_t msg, uint64_t *octets_out);

@@ -128,9 +128,10 @@ warn_of_rights(const struct maildir *maildir)
 }
 
 int32_t
-maildir_open(const char *path, maildir_count_fn *count_fn,
-             struct maildir **maildir_out)
+maildir_open(const char *path, const char *index_directory,
+             maildir_count_fn *count_fn, struct maildir **maildir_out)
 {
+    char index_path[PATH_MAX];
     struct maildir *maildir = calloc(1, sizeof(*maildir));
     int32_t rc = KPOP_NO_MEMORY;
 
@@ -142,10 +143,13 @@ maildir_open(const char *path, maildir_count_fn *count_fn,
     maildir->msg = NO_MESSAGE;
     maildir->count_octets = count_fn;
     maildir->path = strdup(path);
+    if (index_directory != NULL
+        && maildir_index_path(index_directory, path, index_path) == 0)
+        maildir->index_path = strdup(index_path);
     if (maildir->path != NULL)
         rc = lock(maildir);
     if (rc == KPOP_OK)
-        rc = maildir_list_read(&maildir->list, maildir->fd, path, true);
+        rc = maildir_enter(maildir);
     if (rc != KPOP_OK) {
         maildir_close(maildir);
         return rc;
@@ -173,6 +177,7 @@ maildir_close(struct maildir *maildir)
     if (maildir->fd >= 0)
         close(maildir->fd);
     maildir_list_free(&maildir->list);
+    free(maildir->index_path);
     free(maildir->path);
     free(maildir);
 }
@@ -180,7 +185,8 @@ maildir_close(struct maildir *maildir)
 uint32_t
 maildir_count(const struct maildir *maildir)
 {
-    return (uint32_t)maildir->list.count;
+    return (uint32_t)(maildir->loaded ? maildir->list.count
+                                      : maildir->head.count);
 }
 
 void
@@ -315,8 +321,10 @@ int32_t
 maildir_read(struct maildir *maildir, uint32_t msg, uint64_t offset,
              void *buffer, uint32_t size)
 {
-    int32_t rc = open_message(maildir, msg);
+    int32_t rc = maildir_load(maildir);
 
+    if (rc == KPOP_OK)
+        rc = open_message(maildir, msg);
     return rc == KPOP_OK ? read_at(maildir, offset, buffer, size, 0) : rc;
 }
 
@@ -332,32 +340,8 @@ maildir_read_now(struct maildir *maildir, uint32_t msg, uint64_t offset,
 bool
 maildir_size_is_known(const struct maildir *maildir, uint32_t msg)
 {
-    return maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
-}
-
-/*
- * ",W=" in the name is the size with CRLF.  It is believed only when ",S="
- * is true as well and the last line is whole: else the wire form differs.
- */
-static bool
-size_from_name(const struct maildir *maildir, const struct maildir_msg *msg,
-               uint64_t *octets_out)
-{
-    uint64_t stored;
-    uint64_t wire;
-    struct stat st;
-    char last;
-
-    if (!maildir_list_number(&maildir->list, msg, 'S', &stored)
-        || !maildir_list_number(&maildir->list, msg, 'W', &wire)
-        || fstat(maildir->msg_fd, &st) != 0 || st.st_size <= 0
-        || (uint64_t)st.st_size != stored || wire < stored
-        || wire - stored > stored
-        || pread(maildir->msg_fd, &last, 1, st.st_size - 1) != 1
-        || last != '\n')
-        return false;
-    *octets_out = wire;
-    return true;
+    return maildir->loaded
+           && maildir->list.msgs[msg].octets != KPOP_UNKNOWN;
 }
 
 static int32_t
@@ -383,22 +367,30 @@ count_wire(struct maildir *maildir, uint64_t *octets_out)
 int32_t
 maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
 {
-    struct maildir_msg *msg = &maildir->list.msgs[number];
-    int32_t rc;
+    int32_t rc = maildir_load(maildir);
+    struct maildir_msg *msg;
 
+    if (rc != KPOP_OK)
+        return rc;
+    msg = &maildir->list.msgs[number];
     if (msg->octets != KPOP_UNKNOWN) {
         *octets_out = msg->octets;
         return KPOP_OK;
     }
     rc = open_message(maildir, number);
-    if (rc == KPOP_OK && !size_from_name(maildir, msg, octets_out))
+    if (rc == KPOP_OK)
         rc = count_wire(maildir, octets_out);
     maildir_close_message(maildir);
     if (rc == KPOP_GONE) {
         *octets_out = 0;
+        msg->gone = true;
         rc = KPOP_OK;
     }
-    if (rc == KPOP_OK)
+    if (rc == KPOP_OK) {
         msg->octets = *octets_out;
+        maildir->unknown--;
+        maildir->unsaved += !msg->gone;
+        maildir_save(maildir);
+    }
     return rc;
 }

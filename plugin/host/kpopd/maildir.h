@@ -28,15 +28,18 @@ enum { MAILDIR_MESSAGES_MAX = 8 * 1000 * 1000 };
 /*
  * Locks and lists.  KPOP_OK; KPOP_IN_USE; KPOP_PERM (not there, no maildir,
  * no rights); KPOP_TEMP; KPOP_NO_MEMORY.  Errors have been logged with the
- * path.
+ * path.  What is learned is kept in index_directory, NULL for nowhere.
  */
-int32_t maildir_open(const char *path, maildir_count_fn *count_fn,
+int32_t maildir_open(const char *path, const char *index_directory,
+                     maildir_count_fn *count_fn,
                      struct maildir **maildir_out);
 /* Unlocks.  NULL is allowed. */
 void maildir_close(struct maildir *maildir);
 uint32_t maildir_count(const struct maildir *maildir);
+/* Of all messages on the wire, if the index knows; else KPOP_UNKNOWN. */
+uint64_t maildir_total(const struct maildir *maildir);
 
-/* The unique id, the same in every session. */
+/* The unique id, the same in every session; after a maildir_size(). */
 void maildir_uidl(const struct maildir *maildir, uint32_t msg,
                   char uidl_out[KPOP_UIDL_MAX + 1]);
 /* The exact octets RETR sends; learned once by reading when the name does

@@ -120,6 +120,9 @@ maildir_commit(struct maildir *maildir, const uint8_t *marks, uint32_t count)
     uint32_t i;
 
     maildir_close_message(maildir);
+    rc = maildir_load(maildir);
+    if (rc != KPOP_OK)
+        return KPOP_TEMP;
     todo = calloc((size_t)count + 1, 1);
     if (todo == NULL || count != maildir->list.count) {
         free(todo);

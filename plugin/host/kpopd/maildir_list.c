@@ -68,10 +68,45 @@ set_name(struct maildir_msg *msg, const char *name, uint32_t at)
     msg->name = at;
     msg->base_len = (uint8_t)strcspn(name, ":"); /* NAME_MAX is 255 */
     msg->unique_len = (uint8_t)strcspn(name, ",:");
+    msg->hashed = !maildir_list_is_uidl(name, msg->unique_len);
+}
+
+/* The value of ",KEY=digits" before the flags; false when there is none. */
+static bool
+number(const char *name, char key, uint64_t *value_out)
+{
+    const char pair[] = { ',', key, '=', '\0' };
+    const char *end = strchrnul(name, ':');
+    const char *at = strstr(name, pair);
+    const char *digits;
+    uint64_t value = 0;
+
+    if (at == NULL || at >= end)
+        return false;
+    digits = at + 3;
+    for (at = digits; *at >= '0' && *at <= '9' && at < digits + 18; at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    *value_out = value;
+    return at > digits && (at == end || *at == ',');
+}
+
+/*
+ * ",W=" is the size with CRLF that whoever delivered has counted, as Dovecot
+ * does.  It is believed as far as it can be true for ",S=", the size as
+ * stored: to open each message would take a large maildrop a second.
+ */
+static bool
+told_size(const char *name, uint64_t *octets_out)
+{
+    uint64_t stored;
+
+    return number(name, 'S', &stored) && number(name, 'W', octets_out)
+           && *octets_out >= stored && *octets_out - stored <= stored;
 }
 
 static int32_t
-add(struct maildir_list *list, const char *name, enum maildir_folder folder)
+add(struct maildir_list *list, const char *name, enum maildir_folder folder,
+    uint64_t octets, uint64_t file)
 {
     struct maildir_msg *msg;
     uint32_t at;
@@ -93,7 +128,8 @@ add(struct maildir_list *list, const char *name, enum maildir_folder folder)
         return KPOP_NO_MEMORY;
     msg = &list->msgs[list->count++];
     memset(msg, 0, sizeof(*msg));
-    msg->octets = KPOP_UNKNOWN;
+    msg->octets = octets;
+    msg->file = file;
     msg->folder = (uint8_t)folder;
     set_name(msg, name, at);
     return KPOP_OK;
@@ -112,23 +148,42 @@ log_odd_entry(const char *path, enum maildir_folder folder, const char *name,
               log_quote(full, quoted, sizeof(quoted)), why);
 }
 
+/* The owner's bits can't be overruled; else the kernel is asked. */
+static bool
+is_readable(int dir_fd, const char *name, const struct stat *st, uid_t self)
+{
+    return (st->st_uid == self && (st->st_mode & S_IRUSR) != 0)
+           || faccessat(dir_fd, name, R_OK, AT_EACCESS) == 0;
+}
+
 /* NULL when the entry is a message, else why not. */
 static const char *
-entry_fault(int dir_fd, const struct dirent *entry)
+entry_fault(int dir_fd, const struct dirent *entry, uid_t self,
+            struct stat *st_out, bool *unsure)
 {
-    struct stat st;
-
-    if (entry->d_type == DT_UNKNOWN) {
-        if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            return errno == ENOENT ? "it is gone" : strerror(errno);
-        if (!S_ISREG(st.st_mode))
-            return "it is no plain file";
-    } else if (entry->d_type != DT_REG) {
+    if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
         return "it is no plain file";
+    if (fstatat(dir_fd, entry->d_name, st_out, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!S_ISREG(st_out->st_mode))
+            return "it is no plain file";
+        if (is_readable(dir_fd, entry->d_name, st_out, self))
+            return NULL;
     }
-    if (faccessat(dir_fd, entry->d_name, R_OK, AT_EACCESS) != 0)
-        return errno == ENOENT ? "it is gone" : strerror(errno);
-    return NULL;
+    *unsure = true;
+    return errno == ENOENT ? "it is gone" : strerror(errno);
+}
+
+/* Flags and folders don't change it; another file of the name, and one that
+ * was changed in place, differ. */
+static uint64_t
+file_mark(const struct stat *st)
+{
+    const uint64_t prime = 0x9E3779B97F4A7C15u;
+    uint64_t mark = (uint64_t)st->st_ino * prime;
+
+    mark = (mark ^ mark >> 29 ^ (uint64_t)st->st_size) * prime;
+    mark = (mark ^ mark >> 29 ^ (uint64_t)st->st_mtim.tv_sec) * prime;
+    return (mark ^ mark >> 29 ^ (uint64_t)st->st_mtim.tv_nsec) * prime;
 }
 
 static int32_t
@@ -136,16 +191,25 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
              const char *log_path)
 {
     const struct dirent *entry;
+    const uid_t self = geteuid();
     const char *fault;
+    struct stat st;
+    uint64_t octets;
     int32_t rc = KPOP_OK;
 
     for (errno = 0; rc == KPOP_OK && (entry = readdir(dir)) != NULL;
          errno = 0) {
         if (entry->d_name[0] == '.')
             continue;
-        fault = entry_fault(dirfd(dir), entry);
+        /* Nothing is asked of its file: RETR sees whether it can be read. */
+        if (entry->d_type == DT_REG && told_size(entry->d_name, &octets)) {
+            rc = add(list, entry->d_name, folder, octets, 0);
+            continue;
+        }
+        fault = entry_fault(dirfd(dir), entry, self, &st, &list->unsure);
         if (fault == NULL)
-            rc = add(list, entry->d_name, folder);
+            rc = add(list, entry->d_name, folder, KPOP_UNKNOWN,
+                     file_mark(&st));
         else if (log_path != NULL)
             log_odd_entry(log_path, folder, entry->d_name, fault);
     }
@@ -196,29 +260,50 @@ delivery_time(const char *name)
     return i > 0 ? seconds : UINT64_MAX;
 }
 
-/* By time, then base, so that flags and folders never change the order. */
+/* As strcmp(), of names that end before these lengths. */
+static int
+compare(const char *name, size_t len, const char *other, size_t other_len)
+{
+    int order = memcmp(name, other, len < other_len ? len : other_len);
+
+    return order != 0 ? order : (len > other_len) - (len < other_len);
+}
+
+int
+maildir_list_order(const struct maildir_list *a,
+                   const struct maildir_msg *one,
+                   const struct maildir_list *b,
+                   const struct maildir_msg *other)
+{
+    const char *name = maildir_list_name(a, one);
+    const char *other_name = maildir_list_name(b, other);
+    uint64_t time = delivery_time(name);
+    uint64_t other_time = delivery_time(other_name);
+    int order;
+
+    if (time != other_time)
+        return time < other_time ? -1 : 1;
+    order = compare(name, one->unique_len, other_name, other->unique_len);
+    return order != 0 ? order
+                      : compare(name, one->base_len, other_name,
+                                other->base_len);
+}
+
+/* By time, unique part, base, so that flags and folders never change the
+ * order and names that share a part are neighbours. */
 static int
 by_order(const void *a, const void *b, void *arg)
 {
     const struct maildir_list *list = arg;
     const struct maildir_msg *one = a;
     const struct maildir_msg *other = b;
-    const char *name = maildir_list_name(list, one);
-    const char *other_name = maildir_list_name(list, other);
-    uint64_t time = delivery_time(name);
-    uint64_t other_time = delivery_time(other_name);
-    size_t len =
-        one->base_len < other->base_len ? one->base_len : other->base_len;
-    int order;
+    int order = maildir_list_order(list, one, list, other);
 
-    if (time != other_time)
-        return time < other_time ? -1 : 1;
-    order = memcmp(name, other_name, len);
-    if (order == 0 && one->base_len != other->base_len)
-        return one->base_len < other->base_len ? -1 : 1;
     if (order == 0 && one->folder != other->folder)
         return one->folder < other->folder ? -1 : 1;
-    return order != 0 ? order : strcmp(name, other_name);
+    return order != 0 ? order
+                      : strcmp(maildir_list_name(list, one),
+                               maildir_list_name(list, other));
 }
 
 static int
@@ -227,13 +312,9 @@ by_base(const void *a, const void *b, void *arg)
     const struct maildir_list *list = arg;
     const struct maildir_msg *const *one = a;
     const struct maildir_msg *const *other = b;
-    size_t len = (*one)->base_len < (*other)->base_len ? (*one)->base_len
-                                                       : (*other)->base_len;
-    int order = memcmp(maildir_list_name(list, *one),
-                       maildir_list_name(list, *other), len);
 
-    return order != 0 ? order
-                      : (int)(*one)->base_len - (int)(*other)->base_len;
+    return compare(maildir_list_name(list, *one), (*one)->base_len,
+                   maildir_list_name(list, *other), (*other)->base_len);
 }
 
 /* Pointers to the messages, sorted by base; NULL without memory. */
@@ -255,41 +336,23 @@ sort_by_base(const struct maildir_list *list)
     return sorted;
 }
 
-/* Bases sort their common unique parts together but for what is between
- * "x" and "x," in the alphabet, so unique parts are compared by themselves. */
-static int
-by_unique(const void *a, const void *b, void *arg)
-{
-    const struct maildir_list *list = arg;
-    const struct maildir_msg *const *one = a;
-    const struct maildir_msg *const *other = b;
-    size_t len = (*one)->unique_len < (*other)->unique_len
-                     ? (*one)->unique_len
-                     : (*other)->unique_len;
-    int order = memcmp(maildir_list_name(list, *one),
-                       maildir_list_name(list, *other), len);
-
-    return order != 0 ? order
-                      : (int)(*one)->unique_len - (int)(*other)->unique_len;
-}
-
-static int
+/* In their order. */
+static void
 mark_same(struct maildir_list *list)
 {
-    struct maildir_msg **sorted = sort_by_base(list);
-    size_t i;
+    struct maildir_msg *msg = list->msgs;
+    struct maildir_msg *end = msg + list->count;
 
-    if (sorted == NULL)
-        return -1;
-    for (i = 1; i < list->count; i++)
-        if (by_base(&sorted[i - 1], &sorted[i], list) == 0)
-            sorted[i - 1]->same_base = sorted[i]->same_base = true;
-    qsort_r(sorted, list->count, sizeof(sorted[0]), by_unique, list);
-    for (i = 1; i < list->count; i++)
-        if (by_unique(&sorted[i - 1], &sorted[i], list) == 0)
-            sorted[i - 1]->same_unique = sorted[i]->same_unique = true;
-    free(sorted);
-    return 0;
+    for (msg++; msg < end; msg++) {
+        const char *last = maildir_list_name(list, msg - 1);
+        const char *name = maildir_list_name(list, msg);
+
+        if (compare(last, msg[-1].unique_len, name, msg->unique_len) != 0)
+            continue;
+        msg[-1].hashed = msg->hashed = true;
+        if (compare(last, msg[-1].base_len, name, msg->base_len) == 0)
+            msg[-1].same_base = msg->same_base = true;
+    }
 }
 
 static void
@@ -333,10 +396,7 @@ maildir_list_read(struct maildir_list *list, int dir_fd, const char *path,
         return KPOP_OK;
     qsort_r(list->msgs, list->count, sizeof(list->msgs[0]), by_order, list);
     trim(list);
-    if (mark_same(list) != 0) {
-        maildir_list_free(list);
-        return KPOP_NO_MEMORY;
-    }
+    mark_same(list);
     return KPOP_OK;
 }
 
@@ -358,18 +418,12 @@ find_base(const struct maildir_list *list, const struct maildir_msg *msg,
     size_t low = 0;
     size_t high = present->count;
     size_t middle;
-    size_t len;
-    int order;
 
     while (low < high) {
         middle = low + (high - low) / 2;
-        len = sorted[middle]->base_len < msg->base_len
-                  ? sorted[middle]->base_len
-                  : msg->base_len;
-        order = memcmp(maildir_list_name(present, sorted[middle]), name, len);
-        if (order == 0)
-            order = (int)sorted[middle]->base_len - (int)msg->base_len;
-        if (order < 0)
+        if (compare(maildir_list_name(present, sorted[middle]),
+                    sorted[middle]->base_len, name, msg->base_len)
+            < 0)
             low = middle + 1;
         else
             high = middle;
@@ -425,30 +479,4 @@ maildir_list_follow(struct maildir_list *list,
         rc = follow(list, &list->msgs[i], present, sorted);
     free(sorted);
     return rc;
-}
-
-bool
-maildir_list_number(const struct maildir_list *list,
-                    const struct maildir_msg *msg, char key,
-                    uint64_t *value_out)
-{
-    const char *name = maildir_list_name(list, msg);
-    const char *end = name + msg->base_len;
-    const char *at = name + msg->unique_len;
-    uint64_t value;
-    size_t i;
-
-    for (; at + 3 < end; at++) {
-        if (at[0] != ',' || at[1] != key || at[2] != '=')
-            continue;
-        value = 0;
-        for (i = 3; at + i < end && at[i] >= '0' && at[i] <= '9' && i < 21;
-             i++)
-            value = value * 10 + (uint64_t)(at[i] - '0');
-        if (i == 3 || i > 20 || (at + i < end && at[i] != ','))
-            return false;
-        *value_out = value;
-        return true;
-    }
-    return false;
 }

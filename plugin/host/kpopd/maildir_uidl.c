@@ -26,33 +26,44 @@ fnv(u128 hash, const char *data, size_t len)
     return hash;
 }
 
-static bool
-is_plain(const char *name, size_t len)
+bool
+maildir_list_is_uidl(const char *unique, size_t len)
 {
     size_t i;
 
     if (len == 0 || len > KPOP_UIDL_MAX)
         return false;
     for (i = 0; i < len; i++)
-        if (name[i] < 0x21 || name[i] > 0x7E)
+        if (unique[i] < 0x21 || unique[i] > 0x7E)
             return false;
     return true;
 }
 
+static const u128 basis =
+    (u128)0x6C62272E07BB0142u << 64 | 0x62B821756295C58Du;
+
+void
+maildir_hash(const char *text, size_t len, char out[MAILDIR_HASH_SIZE])
+{
+    u128 hash = fnv(basis, text, len);
+
+    snprintf(out, MAILDIR_HASH_SIZE, "%016llx%016llx",
+             (unsigned long long)(hash >> 64), (unsigned long long)hash);
+}
+
 /*
- * The unique part when it is a unique-id by RFC 1939 section 7; else a hash
- * of the base.  Two files of one base are told apart by folder and flags too.
+ * The unique part when it is a unique-id and no other message has it; else a
+ * hash of the base.  Two files of one base are told apart by folder and flags.
  */
 void
 maildir_list_uidl(const struct maildir_list *list,
                   const struct maildir_msg *msg,
                   char uidl_out[KPOP_UIDL_MAX + 1])
 {
-    const u128 basis = (u128)0x6C62272E07BB0142u << 64 | 0x62B821756295C58Du;
     const char *name = maildir_list_name(list, msg);
     u128 hash;
 
-    if (!msg->same_unique && is_plain(name, msg->unique_len)) {
+    if (!msg->hashed) {
         memcpy(uidl_out, name, msg->unique_len);
         uidl_out[msg->unique_len] = '\0';
         return;

@@ -19,6 +19,7 @@
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/policy_internal.h"
+#include "plugin/host/kpopd/statefiles.h"
 #include "plugin/host/kpopd/worker.h"
 
 int32_t
@@ -41,25 +42,12 @@ static int
 make_folder(const struct settings *settings, const char *name)
 {
     char path[PATH_MAX];
-    struct stat st;
 
     if (snprintf(path, sizeof(path), "%s/%s", settings->state_dir, name)
-        >= (int)sizeof(path)) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    if (mkdir(path, 0700) != 0 && errno != EEXIST)
-        return -1;
-    /* Nobody but us and its user can put anything there. */
-    if (lstat(path, &st) != 0)
-        return -1;
-    if (!S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-        return -1;
-    }
-    if (settings->run_as.name == NULL)
-        return 0;
-    return lchown(path, settings->run_as.uid, settings->run_as.gid);
+        < (int)sizeof(path))
+        return statefiles_folder(path, &settings->run_as);
+    errno = ENAMETOOLONG;
+    return -1;
 }
 
 int

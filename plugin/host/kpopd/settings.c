@@ -399,12 +399,15 @@ read_module_keys(const struct reading *r)
         && reading_text(r, "tls_client_ca")[0] != '\0';
     s->layers = gssapi && strtoul(reading_text(r, "max_ssf"), NULL, 10) > 0;
     s->state_dir = strdup(reading_text(r, "state_dir"));
+    if (asprintf(&s->index_dir, "%s/maildirs", reading_text(r, "state_dir"))
+        < 0)
+        s->index_dir = NULL;
     s->replay_cache = strdup(reading_text(r, "replay_cache"));
     s->hostname = strdup(reading_text(r, "hostname"));
     s->sdps = strcmp(reading_text(r, "sdps"), "yes") == 0;
     s->sdps_headers = strdup(reading_text(r, "sdps_headers"));
-    if (s->state_dir == NULL || s->replay_cache == NULL
-        || s->sdps_headers == NULL
+    if (s->state_dir == NULL || s->index_dir == NULL
+        || s->replay_cache == NULL || s->sdps_headers == NULL
         || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
@@ -451,6 +454,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->hostname);
     free(settings->proxy_users);
     free(settings->state_dir);
+    free(settings->index_dir);
     free(settings->replay_cache);
     free(settings->worker_replay_cache);
     free(settings->metrics);

@@ -53,6 +53,7 @@ struct settings {
     char *hostname;       /* the module's key; the realm of a sasldb */
     char *proxy_users;    /* words; who may open any maildrop */
     char *state_dir;
+    char *index_dir;     /* in it: of the workers, indexes of maildirs */
     char *replay_cache;  /* the module's key; its file is made by us */
     char *worker_replay_cache; /* with layers: of workers; else NULL */
     unsigned workers;

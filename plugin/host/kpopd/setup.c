@@ -27,6 +27,7 @@
 #include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
+#include "plugin/host/kpopd/statefiles.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum { CHECK_SECONDS = 60 };
@@ -198,61 +199,6 @@ blame_path(const struct setup *setup, const char *key, const char *path,
     return blame(setup, key, sentence, error, error_size);
 }
 
-/* Root's directory holds a file that only auth_user may touch; nobody but
- * root may put another one in its place. */
-static int
-make_directory(const char *path)
-{
-    struct stat st;
-
-    if (mkdir(path, geteuid() == 0 ? 0755 : 0700) == 0 || errno != EEXIST) {
-        if (errno != EEXIST && access(path, F_OK) != 0)
-            return -1;
-        /* Whatever the umask. */
-        return geteuid() == 0 ? chmod(path, 0755) : 0;
-    }
-    if (stat(path, &st) != 0)
-        return -1;
-    if (!S_ISDIR(st.st_mode)) {
-        errno = ENOTDIR;
-        return -1;
-    }
-    return 0;
-}
-
-/* Whoever lost it must know; at the first start there was nothing to lose. */
-static void
-warn_of_new_replay_file(const char *path)
-{
-    char quoted[2 * PATH_MAX];
-
-    log_event(KPOP_LOG_WARNING, "kpop.replay",
-              "path=%s problem=\"was missing and is new: requests recorded in "
-              "the last minutes could be used again\"",
-              log_quote(path, quoted, sizeof(quoted)));
-}
-
-static int
-make_replay_file(const char *path, const struct account *owner)
-{
-    int rc;
-    int fd;
-
-    if (owner->name == NULL)
-        return 0; /* whoever uses it makes it as ourselves */
-    fd = open(path,
-              O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno == EEXIST ? 0 : -1;
-    rc = fchown(fd, owner->uid, owner->gid);
-    if (rc != 0)
-        (void)unlink(path);
-    else
-        warn_of_new_replay_file(path);
-    close(fd);
-    return rc;
-}
-
 static int
 prepare(const struct setup *setup, char *error, size_t error_size)
 {
@@ -260,8 +206,12 @@ prepare(const struct setup *setup, char *error, size_t error_size)
     char parent[PATH_MAX];
     char *slash;
 
-    if (make_directory(s->state_dir) != 0)
+    if (statefiles_directory(s->state_dir) != 0)
         return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
+                          error, error_size);
+    if (s->store != NULL
+        && statefiles_folder(s->index_dir, &s->run_as) != 0)
+        return blame_path(setup, "state_dir", s->index_dir, strerror(errno),
                           error, error_size);
     if (policy_prepare(s) != 0)
         return blame_path(setup, "state_dir", s->state_dir, strerror(errno),
@@ -272,13 +222,13 @@ prepare(const struct setup *setup, char *error, size_t error_size)
     slash = strrchr(parent, '/');
     if (slash != NULL && slash != parent) {
         *slash = '\0';
-        if (make_directory(parent) != 0)
+        if (statefiles_directory(parent) != 0)
             return blame_path(setup, "replay_cache", parent, strerror(errno),
                               error, error_size);
     }
-    if (make_replay_file(s->replay_cache, &s->auth_user) != 0
+    if (statefiles_replay(s->replay_cache, &s->auth_user) != 0
         || (s->layers
-            && make_replay_file(s->worker_replay_cache, &s->run_as) != 0))
+            && statefiles_replay(s->worker_replay_cache, &s->run_as) != 0))
         return blame_path(setup, "replay_cache", s->replay_cache,
                           strerror(errno), error, error_size);
     return 0;

@@ -95,7 +95,7 @@ done_open(struct pool_job *pool_job)
     /* Once it was put, the module closes it, also after an error. */
     if (job->result == KPOP_OK)
         job->result = api->put_box(job->op, box, box_count(box),
-                                   KPOP_UNKNOWN);
+                                   box_total(box));
     else
         box_free(box);
     metrics_note_store(STORE_OPEN, job->result,
