@@ -14,6 +14,7 @@
 #include "plugin/host/kpopd/maildir_internal.h"
 #include "plugin/host/kpopd/policy.h"
 #include "plugin/host/kpopd/sdps.h"
+#include "plugin/host/kpopd/uidlmap.h"
 
 enum { PREFIX_MAX = SDPS_ADDRESS_MAX + 32 };
 
@@ -26,6 +27,8 @@ struct seen {
 struct box {
     const struct settings *settings;
     struct maildir *maildir;
+    struct uidlmap *uidls; /* NULL: nothing was imported */
+    bool knows_uidls;      /* uidls was looked for */
     struct seen *view; /* with SDPS; else NULL, and msg is the maildir's */
     uint32_t count;
     char user[KPOP_USER_MAX + 1];
@@ -54,6 +57,7 @@ box_free(struct box *box)
     if (box == NULL)
         return;
     maildir_close(box->maildir);
+    uidlmap_free(box->uidls);
     free(box->view);
     free(box);
 }
@@ -185,15 +189,34 @@ void
 box_uidl(const struct box *box, uint32_t msg,
          char uidl_out[KPOP_UIDL_MAX + 1])
 {
-    maildir_uidl(box->maildir, number(box, msg), uidl_out);
+    uint32_t at = number(box, msg);
+    const char *imported = NULL;
+    const char *base;
+    bool alone;
+    size_t len;
+
+    maildir_uidl(box->maildir, at, uidl_out);
+    base = maildir_base(box->maildir, at, &len, &alone);
+    if (alone)
+        imported = uidlmap_find(box->uidls, base, len);
+    if (imported != NULL)
+        snprintf(uidl_out, KPOP_UIDL_MAX + 1, "%s", imported);
+    else
+        uidlmap_avoid(box->uidls, uidl_out);
 }
 
 int32_t
 box_size(struct box *box, uint32_t msg, uint64_t *octets_out)
 {
     char text[PREFIX_MAX];
-    int32_t rc = maildir_size(box->maildir, number(box, msg), octets_out);
+    int32_t rc = KPOP_OK;
 
+    if (!box->knows_uidls)
+        rc = uidlmap_load(box->settings, box->user, &box->uidls);
+    if (rc != KPOP_OK)
+        return rc;
+    box->knows_uidls = true;
+    rc = maildir_size(box->maildir, number(box, msg), octets_out);
     if (rc == KPOP_OK)
         *octets_out += prefix(box, msg, text);
     return rc;
@@ -202,7 +225,8 @@ box_size(struct box *box, uint32_t msg, uint64_t *octets_out)
 bool
 box_size_is_known(const struct box *box, uint32_t msg)
 {
-    return maildir_size_is_known(box->maildir, number(box, msg));
+    return box->knows_uidls
+           && maildir_size_is_known(box->maildir, number(box, msg));
 }
 
 int32_t

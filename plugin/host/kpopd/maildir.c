@@ -196,6 +196,17 @@ maildir_uidl(const struct maildir *maildir, uint32_t msg,
     maildir_list_uidl(&maildir->list, &maildir->list.msgs[msg], uidl_out);
 }
 
+const char *
+maildir_base(const struct maildir *maildir, uint32_t msg, size_t *len_out,
+             bool *alone_out)
+{
+    const struct maildir_msg *found = &maildir->list.msgs[msg];
+
+    *len_out = found->base_len;
+    *alone_out = !found->same_base;
+    return maildir_list_name(&maildir->list, found);
+}
+
 static int
 open_folder(const struct maildir *maildir, const struct maildir_msg *msg)
 {

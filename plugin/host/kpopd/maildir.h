@@ -42,6 +42,10 @@ uint64_t maildir_total(const struct maildir *maildir);
 /* The unique id, the same in every session; after a maildir_size(). */
 void maildir_uidl(const struct maildir *maildir, uint32_t msg,
                   char uidl_out[KPOP_UIDL_MAX + 1]);
+/* The name without flags, which stays; *len_out octets, lent.  *alone_out: no
+ * other file has it.  After a maildir_size(), too. */
+const char *maildir_base(const struct maildir *maildir, uint32_t msg,
+                         size_t *len_out, bool *alone_out);
 /* The exact octets RETR sends; learned once by reading when the name does
  * not tell.  0 for a message that has vanished.  KPOP_OK, KPOP_TEMP,
  * KPOP_PERM. */
