@@ -19,7 +19,8 @@ enum {
     CLI_USAGE = 2,  /* kpopctl was called in a way it does not know */
     CLI_ABSENT = 3, /* no kpopd runs, or it does not answer */
     CLI_DENIED = 4, /* the caller may not ask it */
-    CLI_WARNED = 5  /* nothing is wrong, but something may be */
+    CLI_WARNED = 5, /* nothing is wrong, but something may be */
+    CLI_BUSY = 6    /* a session has the maildrop */
 };
 
 /* One call of kpopctl. */
@@ -28,10 +29,16 @@ struct cli {
     const char *module; /* path, or NULL: where it is installed */
     const char *user;   /* --user, or NULL */
     const char *word;   /* what stands behind the command, or NULL */
+    const char *whom;   /* what stands behind that, or NULL */
     const char *mech;   /* --mech, or NULL */
     const char *password_file; /* --password-file, or NULL */
     unsigned port;      /* --port, or 0 */
     bool pop3s;         /* --pop3s */
+    const char *from;   /* --from, or NULL */
+    const char *input;  /* --input, or NULL */
+    const char *format; /* --format, or NULL */
+    bool dry_run;       /* --dry-run */
+    bool replace;       /* --replace */
     bool json;
     bool colours;       /* stdout is a terminal that wants them */
 };
@@ -39,7 +46,7 @@ struct cli {
 /* A row of the table in kpopctl.c.  Each command is a file of its name. */
 struct command {
     const char *name;
-    const char *argument; /* "HOST", or NULL when it takes none */
+    const char *argument; /* "HOST", "WHAT WHOM", or NULL for none */
     const char *help;     /* lines for the usage, indented */
     int (*run)(const struct cli *cli); /* an exit status */
 };
@@ -51,6 +58,7 @@ int command_kick(const struct cli *cli);
 int command_login(const struct cli *cli);
 int command_show_config(const struct cli *cli);
 int command_stats(const struct cli *cli);
+int command_uidl(const struct cli *cli);
 int command_who(const struct cli *cli);
 
 /* The module's entry, or NULL after saying why. */

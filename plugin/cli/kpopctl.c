@@ -52,6 +52,10 @@ static const struct command commands[] = {
     { "stats", NULL,
       "numbers and processes of the running kpopd\n",
       command_stats },
+    { "uidl", "show|import USER",
+      "the unique-ids of a user's messages; import takes over those they\n"
+      "had on another server, so that clients fetch nothing twice\n",
+      command_uidl },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -86,6 +90,12 @@ usage(FILE *out)
          "  -s, --pop3s          login: TLS from the first octet (port 995)\n"
          "  -P, --password-file FILE\n"
          "                       login: its first line is the password\n"
+         "  -f, --from FORM      uidl import: dovecot, courier, x-uidl, map\n"
+         "  -i, --input FILE     uidl import: instead of the one in the "
+         "maildir; -\n"
+         "  -F, --format FORMAT  uidl import: pop3_uidl_format of Dovecot\n"
+         "  -n, --dry-run        uidl import: changes nothing\n"
+         "  -r, --replace        uidl import: forgets earlier imports\n"
          "  -V, --version\n"
          "  -h, --help\n");
     for (size_t i = 0; i < COMMANDS; i++) {
@@ -96,7 +106,8 @@ usage(FILE *out)
     }
     puts("\nEnds with 0 when all is well, 1 when something is wrong, 2 when "
          "it was\ncalled in a way it does not know, 3 when no kpopd runs, 4 "
-         "when you may not\nask it, 5 when the doctor only warns.");
+         "when you may not\nask it, 5 when the doctor only warns, 6 when a "
+         "session has the maildrop.");
 }
 
 /* A terminal, unless who sits there does not want it (no-color.org). */
@@ -130,6 +141,14 @@ find_command(const char *name)
     return NULL;
 }
 
+static int
+words_of(const struct command *command)
+{
+    if (command->argument == NULL)
+        return 0;
+    return strchr(command->argument, ' ') != NULL ? 2 : 1;
+}
+
 /* The words behind the options: a command and what it takes. */
 static int
 run(struct cli *cli, int count, char **words)
@@ -138,12 +157,14 @@ run(struct cli *cli, int count, char **words)
 
     if (count > 0)
         command = find_command(words[0]);
-    if (command == NULL || count != (command->argument != NULL ? 2 : 1)) {
+    if (command == NULL || count != 1 + words_of(command)) {
         usage(stderr);
         return CLI_USAGE;
     }
-    if (command->argument != NULL)
+    if (count > 1)
         cli->word = words[1];
+    if (count > 2)
+        cli->whom = words[2];
     cli->colours = !cli->json && wants_colours();
     return finish(command->run(cli));
 }
@@ -161,6 +182,49 @@ read_port(const char *text, unsigned *port_out)
     return true;
 }
 
+/* Where an option keeps its text, if it has one. */
+static const char **
+text_of(struct cli *cli, int option)
+{
+    switch (option) {
+    case 'c':
+        return &cli->config;
+    case 'm':
+        return &cli->module;
+    case 'u':
+        return &cli->user;
+    case 'e':
+        return &cli->mech;
+    case 'P':
+        return &cli->password_file;
+    case 'f':
+        return &cli->from;
+    case 'i':
+        return &cli->input;
+    case 'F':
+        return &cli->format;
+    default:
+        return NULL;
+    }
+}
+
+static bool *
+flag_of(struct cli *cli, int option)
+{
+    switch (option) {
+    case 'j':
+        return &cli->json;
+    case 's':
+        return &cli->pop3s;
+    case 'n':
+        return &cli->dry_run;
+    case 'r':
+        return &cli->replace;
+    default:
+        return NULL;
+    }
+}
+
 int
 main(int argc, char **argv)
 {
@@ -173,6 +237,11 @@ main(int argc, char **argv)
         { "port", required_argument, NULL, 'p' },
         { "pop3s", no_argument, NULL, 's' },
         { "password-file", required_argument, NULL, 'P' },
+        { "from", required_argument, NULL, 'f' },
+        { "input", required_argument, NULL, 'i' },
+        { "format", required_argument, NULL, 'F' },
+        { "dry-run", no_argument, NULL, 'n' },
+        { "replace", no_argument, NULL, 'r' },
         { "version", no_argument, NULL, 'V' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
@@ -180,43 +249,22 @@ main(int argc, char **argv)
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:ju:e:p:sP:Vh", options,
-                                 NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            cli.config = optarg;
-            break;
-        case 'm':
-            cli.module = optarg;
-            break;
-        case 'j':
-            cli.json = true;
-            break;
-        case 'u':
-            cli.user = optarg;
-            break;
-        case 'e':
-            cli.mech = optarg;
-            break;
-        case 'p':
-            if (!read_port(optarg, &cli.port)) {
-                usage(stderr);
-                return CLI_USAGE;
-            }
-            break;
-        case 's':
-            cli.pop3s = true;
-            break;
-        case 'P':
-            cli.password_file = optarg;
-            break;
-        case 'V':
+    while ((option = getopt_long(argc, argv, "c:m:ju:e:p:sP:f:i:F:nrVh",
+                                 options, NULL)) != -1) {
+        const char **text = text_of(&cli, option);
+        bool *flag = flag_of(&cli, option);
+
+        if (text != NULL) {
+            *text = optarg;
+        } else if (flag != NULL) {
+            *flag = true;
+        } else if (option == 'V') {
             puts("kpopctl " KPOP_VERSION);
             return finish(CLI_GOOD);
-        case 'h':
+        } else if (option == 'h') {
             usage(stdout);
             return finish(CLI_GOOD);
-        default:
+        } else if (option != 'p' || !read_port(optarg, &cli.port)) {
             usage(stderr);
             return CLI_USAGE;
         }
