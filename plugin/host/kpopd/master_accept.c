@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -87,20 +86,10 @@ refuse_stranger(const struct listener *listener, const struct address *peer,
     close(fd);
 }
 
-/* The kernel says so while a quarter of the channel is used at most; the rest
- * is left for evictions, which must not get lost. */
-static bool
-has_time(const struct child *worker)
-{
-    struct pollfd channel = { worker->control, POLLOUT, 0 };
-
-    return poll(&channel, 1, 0) == 1 && (channel.revents & POLLOUT) != 0;
-}
-
 static int
 offer(const struct child *worker, const struct control *control, int fd)
 {
-    if (!has_time(worker))
+    if (!child_has_time(worker))
         return EAGAIN;
     if (control_send(worker->control, control, fd) == 0)
         return 0;
