@@ -67,7 +67,7 @@ conn_bury(struct worker *worker)
     while ((conn = worker->dead) != NULL) {
         worker->dead = conn->next;
         free(conn->user);
-        free(conn->proxy);
+        conn_proxy_free(conn->proxy);
         free(conn);
     }
 }

@@ -75,6 +75,7 @@ void conn_begin(struct conn *conn, const struct control *control,
 void conn_proxy_start(struct conn *conn, const struct control *control);
 void conn_proxy_read(struct conn *conn, uint32_t events);
 void conn_proxy_late(struct conn *conn);
+void conn_proxy_free(struct conn_proxy *proxy);
 void conn_proxy_verdict(struct worker *worker,
                         const struct control *control);
 /* The line, and which proxy a session came by; returns it or `out`. */

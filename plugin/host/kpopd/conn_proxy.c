@@ -195,6 +195,15 @@ conn_proxy_verdict(struct worker *worker, const struct control *control)
     }
     conn->proxy = NULL;
     conn_begin(conn, &proxy->control, proxy->began);
+    conn_proxy_free(proxy);
+}
+
+/* What was looked at behind the header may be a password. */
+void
+conn_proxy_free(struct conn_proxy *proxy)
+{
+    if (proxy != NULL)
+        explicit_bzero(proxy->header, sizeof(proxy->header));
     free(proxy);
 }
 
