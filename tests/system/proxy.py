@@ -546,7 +546,8 @@ class Haproxy:
 def haproxy_serves_every_listener():
     made = tls.context(authority.path)
     source = "127.0.0.77"
-    for send in ("send-proxy", "send-proxy-v2", "check send-proxy-v2"):
+    for send in ("send-proxy", "check send-proxy-v2",
+                 "send-proxy-v2 proxy-v2-options crc32c"):
         with kpopd() as server, Haproxy(server, send) as front, \
                 ApReq(realm, ccache=realm.ccache("alice")) as req:
             mark = server.mark()
