@@ -20,6 +20,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/proxy.h"
+#include "plugin/host/kpopd/refuse.h"
 
 /* A proxy sends it at once; this is for a segment that gets lost. */
 enum { HEADER_MS = 5000 };
@@ -159,28 +160,6 @@ conn_proxy_read(struct conn *conn, uint32_t events)
     }
 }
 
-static void
-refuse(struct conn *conn)
-{
-    static const char text[] =
-        "-ERR [SYS/TEMP] too many connections, try again later\r\n";
-    const struct control *control = &conn->proxy->control;
-    char address[ADDRESS_TEXT_MAX];
-    char via[ADDRESS_TEXT_MAX];
-
-    log_event(KPOP_LOG_WARNING, "session.refused",
-              "service=%s peer=%s text=\"too many connections\" via=%s",
-              control->service,
-              address_print(&control->peer, address, sizeof(address)),
-              address_print(&conn->via, via, sizeof(via)));
-    /* Inside TLS or a KPOP handshake no text can be read. */
-    if (strcmp(control->service, "pop3") == 0)
-        (void)send(conn->fd, text, sizeof(text) - 1,
-                   MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(conn->fd, SHUT_WR);
-    conn_abort(conn);
-}
-
 void
 conn_proxy_verdict(struct worker *worker, const struct control *control)
 {
@@ -190,7 +169,9 @@ conn_proxy_verdict(struct worker *worker, const struct control *control)
     if (proxy == NULL || !proxy->asked)
         return;
     if (control->type == CONTROL_REFUSE) {
-        refuse(conn);
+        refuse_busy(conn->fd, proxy->control.service, &proxy->control.peer,
+                    &conn->via);
+        conn_abort(conn);
         return;
     }
     conn->proxy = NULL;
