@@ -216,6 +216,23 @@ def only_the_listed_services_are_behind_the_proxy():
             closed(line)
 
 
+def header_that_nobody_expects_is_told_to_the_admin():
+    with kpopd(haproxy_trusted_networks="") as server:
+        for service in ("pop3", "pop3s", "kpop"):
+            for header in (v1(), v2()):
+                mark = server.mark()
+                with behind(server, header, service):
+                    server.await_log(r"event=session\.proxy .*session=\S+ "
+                                     ".*nothing here expects", mark)
+        mark = server.mark()
+        with Pop3(server) as line:
+            line.err("NOOP")
+            line.send(v1())
+            tap.contains(line.line(), "-ERR")
+        server.await_log(r"event=session\.end ", mark)
+        tap.lacks(server.log(mark), "session.proxy", "no first octets")
+
+
 def limits_count_the_client_and_not_the_proxy():
     with kpopd(max_sessions_per_ip=2) as server, \
             contextlib.ExitStack() as stack:

@@ -179,6 +179,19 @@ conn_proxy_verdict(struct worker *worker, const struct control *control)
     conn_proxy_free(proxy);
 }
 
+void
+conn_proxy_look(const struct conn *conn, const void *data, size_t len)
+{
+    struct proxy_client client;
+
+    if (proxy_parse(data, len, &client) > 0)
+        log_event(KPOP_LOG_WARNING, "session.proxy",
+                  "session=%llx text=\"a header of the PROXY protocol came, "
+                  "which nothing here expects: write its proxy into "
+                  "haproxy_trusted_networks, or let it send none\"",
+                  (unsigned long long)conn->id);
+}
+
 /* What was looked at behind the header may be a password. */
 void
 conn_proxy_free(struct conn_proxy *proxy)
