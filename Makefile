@@ -254,6 +254,8 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS)
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
+$(BUILD)/tests/fuzz/fuzz_proxy: $(addprefix $(BUILD)/plugin/host/kpopd/, \
+	proxy.o address.o)
 
 # Not all of the folder: tests/long has whole systems in it.
 -include $(shell find $(addprefix $(BUILD)/,kpop sasl plugin tests) \

@@ -225,27 +225,28 @@ flag_of(struct cli *cli, int option)
     }
 }
 
+static const struct option options[] = {
+    { "config", required_argument, NULL, 'c' },
+    { "module", required_argument, NULL, 'm' },
+    { "json", no_argument, NULL, 'j' },
+    { "user", required_argument, NULL, 'u' },
+    { "mech", required_argument, NULL, 'e' },
+    { "port", required_argument, NULL, 'p' },
+    { "pop3s", no_argument, NULL, 's' },
+    { "password-file", required_argument, NULL, 'P' },
+    { "from", required_argument, NULL, 'f' },
+    { "input", required_argument, NULL, 'i' },
+    { "format", required_argument, NULL, 'F' },
+    { "dry-run", no_argument, NULL, 'n' },
+    { "replace", no_argument, NULL, 'r' },
+    { "version", no_argument, NULL, 'V' },
+    { "help", no_argument, NULL, 'h' },
+    { NULL, 0, NULL, 0 },
+};
+
 int
 main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "config", required_argument, NULL, 'c' },
-        { "module", required_argument, NULL, 'm' },
-        { "json", no_argument, NULL, 'j' },
-        { "user", required_argument, NULL, 'u' },
-        { "mech", required_argument, NULL, 'e' },
-        { "port", required_argument, NULL, 'p' },
-        { "pop3s", no_argument, NULL, 's' },
-        { "password-file", required_argument, NULL, 'P' },
-        { "from", required_argument, NULL, 'f' },
-        { "input", required_argument, NULL, 'i' },
-        { "format", required_argument, NULL, 'F' },
-        { "dry-run", no_argument, NULL, 'n' },
-        { "replace", no_argument, NULL, 'r' },
-        { "version", no_argument, NULL, 'V' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 

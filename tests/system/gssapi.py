@@ -387,8 +387,10 @@ def g10_wrong_clock_is_named():
             answer = login(gss)
         tap.true(answer.startswith(start), f"{skew} s: {answer}")
         if start != "+OK":
+            # The second may change on the way.
             kpopd.await_log(rf"event=sasl\.refused .*alice@EXAMPLE\.ORG .*"
-                            rf"delta={skew} .*Clock skew", mark)
+                            rf"delta=({skew - 1}|{skew}|{skew + 1}) "
+                            r".*Clock skew", mark)
 
 
 def r32_5_expired_ticket_is_refused():

@@ -8,10 +8,13 @@ import contextlib
 import glob
 import json
 import os
+import select
+import signal
 import socket
 import struct
 import subprocess
 import tempfile
+import time
 
 from harness import net, tap
 
@@ -21,8 +24,9 @@ from harness import server as servers  # noqa: E402 (inside the network)
 from harness import tls  # noqa: E402
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import ApReq, Realm  # noqa: E402
-from harness.server import Kpopd, check, kpopctl, passwords  # noqa: E402
-from harness.wire import Kpop, Line, Pop3  # noqa: E402
+from harness.server import (Kpopd, check, kpopctl, passwords,  # noqa: E402
+                            remembered)
+from harness.wire import VERSIONS, Kpop, Line, Pop3, frame  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-proxy-")
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -212,6 +216,23 @@ def only_the_listed_services_are_behind_the_proxy():
             closed(line)
 
 
+def header_that_nobody_expects_is_told_to_the_admin():
+    with kpopd(haproxy_trusted_networks="") as server:
+        for service in ("pop3", "pop3s", "kpop"):
+            for header in (v1(), v2()):
+                mark = server.mark()
+                with behind(server, header, service):
+                    server.await_log(r"event=session\.proxy .*session=\S+ "
+                                     ".*nothing here expects", mark)
+        mark = server.mark()
+        with Pop3(server) as line:
+            line.err("NOOP")
+            line.send(v1())
+            tap.contains(line.line(), "-ERR")
+        server.await_log(r"event=session\.end ", mark)
+        tap.lacks(server.log(mark), "session.proxy", "no first octets")
+
+
 def limits_count_the_client_and_not_the_proxy():
     with kpopd(max_sessions_per_ip=2) as server, \
             contextlib.ExitStack() as stack:
@@ -273,6 +294,226 @@ def tls_and_kerberos_begin_behind_the_header():
         server.await_log(rf"event=auth\.ok .*peer={CLIENT} .*service=kpop")
 
 
+def first_flight_comes_in_the_segment_of_the_header():
+    with kpopd() as server, ApReq(realm, ccache=realm.ccache("alice")) as req:
+        with behind(server, b"", "pop3s") as line:
+            client = tls.Memory(tls.context(authority.path))
+            line.send(v2() + client.hello())
+            client.incoming.write(line.socket.recv(65536))
+            client.shake(line)
+            tap.contains(client.answer(line), "+OK")
+        with Kpop(server) as line:
+            line.send(v1() + VERSIONS + frame(req.octets))
+            tap.equal(line.read(5), 5 * b"\0", "the handshake's answer")
+            tap.contains(line.line(), "+OK")
+            tap.contains(line.login("alice"), "+OK")
+
+
+def addresses_in_a_ticket_are_those_of_the_client():
+    with kpopd(check_addresses="yes") as server:
+        for client, answer in ((CLIENT, b"\0\0\0\0"), ("192.0.2.8", None)):
+            with ApReq(realm, keytab=realm.env["REALM_USERS"], user="alice",
+                       addresses=CLIENT) as req, \
+                    behind(server, v1(client), "kpop") as line:
+                line.send(VERSIONS + frame(req.octets))
+                tap.equal(line.read(1), b"\0", "answer to the versions")
+                if answer:
+                    tap.equal(line.read(4), answer, "a good ticket")
+                    continue
+                tap.equal(req.error(line.framed())[0], 38, "another's ticket")
+
+
+# ---- hostile clients ----
+
+def header_forges_no_line_of_the_log():
+    forged = b"\n198.51.100.9 peer=198.51.100.9 event=auth.ok\n"
+    junk = b"PROXY TCP4 " + forged[1:-1] + b" 1 2\r\n"
+    local = struct.pack(">H", 216) + forged.ljust(216, b"\0")
+    with kpopd() as server:
+        for header in (b"PROXY UNKNOWN " + forged[1:-1] + b"\r\n",
+                       v2(tlv=b"\2" + struct.pack(">H", len(forged))
+                          + forged),
+                       SIGNATURE + b"\x21\x31" + local):
+            pop3(server, header).close()
+        with behind(server, junk) as line:
+            closed(line)
+        server.await_log(r"event=session\.proxy")
+        tap.lacks(server.log(), "198.51.100", "log")
+
+
+def second_header_is_of_the_client_and_no_header():
+    other = "198.51.100.9"
+    with kpopd() as server:
+        with pop3(server, v1()) as line:
+            line.err(v1(other).decode().rstrip())
+            log_in(line)
+            tap.equal(who(server)[0]["address"], CLIENT)
+        for service in ("pop3s", "kpop"):
+            for header in (v1(other), v2(other)):
+                mark = server.mark()
+                with behind(server, v2() + header, service) as line:
+                    line.half_close()
+                    with contextlib.suppress(ConnectionResetError):
+                        line.rest()
+                server.await_log(rf"event=session\.end .*peer={CLIENT} ",
+                                 mark)
+        tap.lacks(server.log(), other, "log")
+
+
+def header_buys_no_time_for_the_login():
+    """One that comes in drops and late, and one that never ends."""
+    with kpopd(login_timeout=3) as server:
+        start = time.monotonic()
+        late = behind(server, b"")
+        endless = behind(server, b"PROXY UNKNOWN ")
+        with late, endless:
+            for octet in v1():
+                answers = select.select([late.socket, endless.socket], [], [],
+                                        2 / len(v1()))
+                tap.equal(answers[0], [], "a word before the header's end")
+                late.send(bytes([octet]))
+                endless.send(b"x")
+            tap.contains(late.line(), "+OK")
+            late.rest()
+            closed(endless)
+            took = time.monotonic() - start
+        tap.true(2.5 < took < 3 + 1.5 * tap.SLOW, f"it took {took:.1f} s")
+        server.await_log(r"event=session\.proxy .*no whole header")
+        server.await_log(rf"event=session\.end .*peer={CLIENT} ")
+
+
+def guesses_slow_down_the_client_and_not_the_proxy():
+    with kpopd(login_failure_delay=1) as server:
+        with pop3(server, v1()) as line:
+            for _ in range(2):
+                line.ok("USER alice")
+                line.err("PASS wrong", "-ERR [AUTH]")
+        mark = server.mark()
+        log_in(pop3(server, v1("192.0.2.8")), "bob").close()
+        tap.lacks(server.log(mark), "auth.slowed", "log")
+        with pop3(server, v2(CLIENT)) as line:
+            line.ok("USER carol")
+            line.err("PASS wrong", "-ERR [AUTH]")
+        server.await_log(rf"event=auth\.slowed .*peer={CLIENT} ", mark)
+
+
+def flood_of_local_headers_has_the_limit_of_one_address():
+    with kpopd(max_sessions_per_ip=2) as server, \
+            contextlib.ExitStack() as stack:
+        flood = [stack.enter_context(pop3(server, header))
+                 for header in 3 * (LOCAL, UNKNOWN)]
+        for line in flood[:4]:
+            tap.equal(line.rest(), b"", "the oldest go")
+        log_in(stack.enter_context(pop3(server, v1())))
+        tap.equal(len(who(server)), 3, "sessions")
+
+
+def password_behind_the_header_is_not_remembered():
+    wanted = [b"alice-password", b"alice-passworm"]
+    with kpopd() as server:
+        with behind(server, v1() + b"USER alice\r\nPASS alice-passworm\r\n"
+                    b"USER alice\r\nPASS alice-password\r\nSTAT\r\n") as line:
+            while not line.line().startswith("+OK 2"):
+                pass
+            with behind(server, b"USER alice\r\nPASS alice-password\r\n"
+                        ) as junk:
+                closed(junk)
+            server.await_log(r"event=session\.proxy")
+            if not tap.PLAIN:
+                return  # a checker keeps what was freed
+            for pid in server.children("worker"):
+                tap.true(remembered(pid, [server.directory.encode()]),
+                         "what stays is found")
+                tap.equal(remembered(pid, wanted), [], f"in worker {pid}")
+
+
+# ---- the time before the verdict ----
+
+@tap.helper
+def unread(server, service="pop3"):
+    """Connections of a listener with octets that nobody has read."""
+    port = f":{server.ports[service]:04X}"
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        rows = [line.split() for line in table]
+    return sum(1 for row in rows if row[1].endswith(port) and row[3] == "01"
+               and not row[4].endswith(":00000000"))
+
+
+@contextlib.contextmanager
+def held_up(server):
+    """The master, which then judges nobody."""
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
+
+
+def many_headers_at_once_are_all_answered():
+    count = 900
+    with kpopd(workers=1, max_unauthenticated=count,
+               login_timeout=60) as server, contextlib.ExitStack() as stack:
+        lines = [stack.enter_context(behind(server, b""))
+                 for _ in range(count)]
+        tap.await_(lambda: len(who(server)) == count, "all are taken")
+        with held_up(server):
+            for line in lines:
+                line.send(v1())
+            tap.await_(lambda: unread(server) == 0, "the worker has asked")
+        for line in lines:
+            tap.contains(line.line(), "+OK")
+
+
+def worker_that_dies_with_a_question_open_takes_nobody_along():
+    with kpopd(max_unauthenticated=1) as server:
+        with behind(server, v1()) as line:
+            line.line()
+        old = server.children("worker")
+        with behind(server, b"") as line:
+            tap.await_(lambda: len(who(server)) == 1, "it is taken")
+            with held_up(server):
+                line.send(v1())
+                tap.await_(lambda: unread(server) == 0, "it is asked for")
+                for pid in old:
+                    server.kill(pid)
+            closed(line)
+        server.await_other("worker", old)
+        log_in(pop3(server, v1())).close()
+
+
+def connection_without_a_header_ends_as_others_do():
+    with kpopd(login_timeout=60) as server:
+        with behind(server, v1()[:9]) as mute:
+            tap.await_(lambda: len(who(server)) == 1, "it is taken")
+            session = who(server)[0]["session"]
+            code, _, error = kpopctl(server.path, "kick", session,
+                                     env=server.env)
+            tap.equal((code, error), (0, ""))
+            closed(mute)
+        with behind(server, v1()[:9]) as late:
+            tap.await_(lambda: len(who(server)) == 1, "it is taken")
+            old = server.children("worker")
+            server.configure(haproxy_trusted_networks=None)
+            server.reload()
+            tap.await_(lambda: len(set(server.children("worker")) - set(old))
+                       == 2, "new workers")
+            late.send(v1()[9:])
+            tap.contains(late.line(), "+OK")
+            log_in(late)
+            tap.equal(who(server)[0]["address"], CLIENT)
+        server.configure(haproxy_trusted_networks="127.0.0.0/8")
+        mark = server.mark()
+        server.reload()
+        server.await_log(r"event=process\.ready", mark)
+        with behind(server, v1()[:9]) as mute:
+            tap.await_(lambda: len(who(server)) == 1, "it is taken")
+            start = time.monotonic()
+            server.stop()
+            took = time.monotonic() - start
+            tap.true(took < 3 * tap.SLOW, f"the stop took {took:.1f} s")
+            closed(mute)
+
+
 # ---- HAProxy ----
 
 class Haproxy:
@@ -322,7 +563,8 @@ class Haproxy:
 def haproxy_serves_every_listener():
     made = tls.context(authority.path)
     source = "127.0.0.77"
-    for send in ("send-proxy", "send-proxy-v2", "check send-proxy-v2"):
+    for send in ("send-proxy", "check send-proxy-v2",
+                 "send-proxy-v2 proxy-v2-options crc32c"):
         with kpopd() as server, Haproxy(server, send) as front, \
                 ApReq(realm, ccache=realm.ccache("alice")) as req:
             mark = server.mark()

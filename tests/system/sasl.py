@@ -18,7 +18,8 @@ net.enter()
 from harness import sasl  # noqa: E402 (inside the network)
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import Realm  # noqa: E402
-from harness.server import Kpopd, memory, passwords, secrets  # noqa: E402
+from harness.server import (Kpopd, memory, passwords,  # noqa: E402
+                            remembered, secrets)
 from harness.wire import Pop3  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-sasl-")
@@ -396,26 +397,6 @@ def p3_passwords_are_neither_logged_nor_kept():
 def command(pid):
     with open(f"/proc/{pid}/cmdline", "rb") as file:
         return file.read().replace(b"\0", b" ").decode()
-
-
-def remembered(pid, wanted):
-    """Which of the words stand in the writable memory of a process."""
-    found = []
-    try:
-        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, \
-                open(f"/proc/{pid}/mem", "rb", buffering=0) as mem:
-            for line in maps:
-                area = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw", line)
-                if not area or "[v" in line:
-                    continue
-                start, end = (int(x, 16) for x in area.groups())
-                mem.seek(start)
-                octets = mem.read(end - start)
-                found += [f"{line.strip()} has {w!r} at {octets.find(w):#x}"
-                          for w in wanted if w in octets]
-    except PermissionError:
-        raise tap.Skip("the memory of kpopd may not be read") from None
-    return found
 
 
 def c2_malformed_cram_answers_are_refused():

@@ -158,6 +158,20 @@ def lines_of_all_processes_come_clean_and_with_their_session():
     daemon.stop()
 
 
+def missing_daemon_is_told_on_standard_error():
+    server, daemon = begin("before")
+    server.stop()
+    daemon.stop()
+    server.spawn()
+    server.await_log(r"event=log\.away level=error .*path=/dev/log .*"
+                     "No such file")
+    daemon = Syslogd()
+    server.reload()
+    daemon.await_(r"event=log\.dropped .*lines=[1-9]")
+    server.stop()
+    daemon.stop()
+
+
 def slow_daemon_stops_nobody():
     server, daemon = begin("slow")
     with Pop3(server).login("alice") as alice:

@@ -77,6 +77,9 @@ TEST(version_1_tells_the_client)
     CHECK(is_client("2001:db8::7", 1));
     check_each_length(tcp4, sizeof(tcp4) - 1);
     check_each_length(tcp6, sizeof(tcp6) - 1);
+    CHECK(line("TCP6 ::ffff:192.0.2.7 ::1 1 2") > 0);
+    CHECK(is_client("192.0.2.7", 1)); /* counts as the same client */
+    CHECK_INT(line("TCP6 fe80::7%lo fe80::1 1 2"), -1);
 }
 
 TEST(version_1_unknown_is_the_proxy_itself)

@@ -120,3 +120,15 @@ network_holds(const struct network *network, const struct address *address)
            || ((network->base.octets[whole] ^ address->octets[whole]) & mask)
                   == 0;
 }
+
+bool
+networks_hold(const struct network *networks, size_t count,
+              const struct address *address)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++)
+        if (network_holds(&networks[i], address))
+            return true;
+    return false;
+}

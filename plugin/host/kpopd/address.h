@@ -42,5 +42,8 @@ struct address address_client(const struct address *address);
 bool network_parse(const char *text, struct network *out);
 bool network_holds(const struct network *network,
                    const struct address *address);
+/* Does any of them? */
+bool networks_hold(const struct network *networks, size_t count,
+                   const struct address *address);
 
 #endif

@@ -66,17 +66,6 @@ authclient_authorize(void *arg, struct kpop_op *op,
 
 /* ---- who guesses ---- */
 
-static bool
-is_trusted(const struct settings *s, const struct address *peer)
-{
-    size_t i;
-
-    for (i = 0; i < s->trusted_count; i++)
-        if (network_holds(&s->trusted[i], peer))
-            return true;
-    return false;
-}
-
 /* Tickets can't be guessed; nobody is slowed down for them. */
 static void
 begin_guess(struct conn *conn, const char *mechanism,
@@ -89,7 +78,7 @@ begin_guess(struct conn *conn, const char *mechanism,
     login->is_named = false;
     if (s->failure_delay > 0
         && address_parse(facts->peer_address, &login->peer)
-        && !is_trusted(s, &login->peer))
+        && !networks_hold(s->trusted, s->trusted_count, &login->peer))
         login->form = claim_form(mechanism);
 }
 

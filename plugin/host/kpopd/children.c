@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -338,6 +339,14 @@ child_forgive(struct child *child)
 {
     child->asked_at = 0;
     child->asked = false;
+}
+
+bool
+child_has_time(const struct child *child)
+{
+    struct pollfd channel = { child->control, POLLOUT, 0 };
+
+    return poll(&channel, 1, 0) == 1 && (channel.revents & POLLOUT) != 0;
 }
 
 /* Since when it is silent that has to say something; 0: it has not. */

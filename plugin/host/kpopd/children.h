@@ -95,6 +95,9 @@ void child_watch(struct child *child, uint64_t now);
 void child_answered(struct child *child, uint64_t now);
 /* Its silence so far does not count. */
 void child_forgive(struct child *child);
+/* The kernel says so while a quarter of its channel is used at most; the rest
+ * is left for evictions, which must not get lost. */
+bool child_has_time(const struct child *child);
 /* Closes the control channel: an auth process then ends. */
 void child_let_go(struct child *child);
 

@@ -67,7 +67,7 @@ conn_bury(struct worker *worker)
     while ((conn = worker->dead) != NULL) {
         worker->dead = conn->next;
         free(conn->user);
-        free(conn->proxy);
+        conn_proxy_free(conn->proxy);
         free(conn);
     }
 }
@@ -276,6 +276,9 @@ read_input(struct conn *conn)
     got = recv(conn->fd, worker->buffer, sizeof(worker->buffer),
                MSG_DONTWAIT);
     if (got > 0) {
+        if (!conn->heard && !conn->has_via)
+            conn_proxy_look(conn, worker->buffer, (size_t)got);
+        conn->heard = true;
         taken = api->input(conn->session, worker->buffer, (size_t)got,
                            process_now());
         explicit_bzero(worker->buffer, (size_t)got); /* passwords */

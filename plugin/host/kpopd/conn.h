@@ -49,6 +49,7 @@ struct conn {
     bool deaf;         /* the client hears no more */
     bool logged_in;
     bool has_via;
+    bool heard; /* its session has read something */
 };
 
 /* A connection from the master.  Takes the descriptor in any case. */
@@ -75,6 +76,9 @@ void conn_begin(struct conn *conn, const struct control *control,
 void conn_proxy_start(struct conn *conn, const struct control *control);
 void conn_proxy_read(struct conn *conn, uint32_t events);
 void conn_proxy_late(struct conn *conn);
+void conn_proxy_free(struct conn_proxy *proxy);
+/* The first octets of a connection that no proxy was expected for. */
+void conn_proxy_look(const struct conn *conn, const void *data, size_t len);
 void conn_proxy_verdict(struct worker *worker,
                         const struct control *control);
 /* The line, and which proxy a session came by; returns it or `out`. */

@@ -20,6 +20,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/proxy.h"
+#include "plugin/host/kpopd/refuse.h"
 
 /* A proxy sends it at once; this is for a segment that gets lost. */
 enum { HEADER_MS = 5000 };
@@ -159,28 +160,6 @@ conn_proxy_read(struct conn *conn, uint32_t events)
     }
 }
 
-static void
-refuse(struct conn *conn)
-{
-    static const char text[] =
-        "-ERR [SYS/TEMP] too many connections, try again later\r\n";
-    const struct control *control = &conn->proxy->control;
-    char address[ADDRESS_TEXT_MAX];
-    char via[ADDRESS_TEXT_MAX];
-
-    log_event(KPOP_LOG_WARNING, "session.refused",
-              "service=%s peer=%s text=\"too many connections\" via=%s",
-              control->service,
-              address_print(&control->peer, address, sizeof(address)),
-              address_print(&conn->via, via, sizeof(via)));
-    /* Inside TLS or a KPOP handshake no text can be read. */
-    if (strcmp(control->service, "pop3") == 0)
-        (void)send(conn->fd, text, sizeof(text) - 1,
-                   MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(conn->fd, SHUT_WR);
-    conn_abort(conn);
-}
-
 void
 conn_proxy_verdict(struct worker *worker, const struct control *control)
 {
@@ -190,11 +169,35 @@ conn_proxy_verdict(struct worker *worker, const struct control *control)
     if (proxy == NULL || !proxy->asked)
         return;
     if (control->type == CONTROL_REFUSE) {
-        refuse(conn);
+        refuse_busy(conn->fd, proxy->control.service, &proxy->control.peer,
+                    &conn->via);
+        conn_abort(conn);
         return;
     }
     conn->proxy = NULL;
     conn_begin(conn, &proxy->control, proxy->began);
+    conn_proxy_free(proxy);
+}
+
+void
+conn_proxy_look(const struct conn *conn, const void *data, size_t len)
+{
+    struct proxy_client client;
+
+    if (proxy_parse(data, len, &client) > 0)
+        log_event(KPOP_LOG_WARNING, "session.proxy",
+                  "session=%llx text=\"a header of the PROXY protocol came, "
+                  "which nothing here expects: write its proxy into "
+                  "haproxy_trusted_networks, or let it send none\"",
+                  (unsigned long long)conn->id);
+}
+
+/* What was looked at behind the header may be a password. */
+void
+conn_proxy_free(struct conn_proxy *proxy)
+{
+    if (proxy != NULL)
+        explicit_bzero(proxy->header, sizeof(proxy->header));
     free(proxy);
 }
 

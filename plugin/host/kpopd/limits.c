@@ -203,17 +203,6 @@ put_client(struct limits *limits, struct client *client)
     free(client);
 }
 
-static bool
-is_trusted(const struct limits *limits, const struct address *from)
-{
-    size_t i;
-
-    for (i = 0; i < limits->config.trusted_count; i++)
-        if (network_holds(&limits->config.trusted[i], from))
-            return true;
-    return false;
-}
-
 /* Room for one more of a client; false when all of his have logged in. */
 static bool
 make_room_of(const struct limits *limits, const struct client *client,
@@ -221,7 +210,8 @@ make_room_of(const struct limits *limits, const struct client *client,
 {
     *victim_out = NULL;
     if (client->count < limits->config.max_sessions_per_ip
-        || is_trusted(limits, from))
+        || networks_hold(limits->config.trusted,
+                         limits->config.trusted_count, from))
         return true;
     *victim_out = client->waiting.first;
     return *victim_out != NULL;

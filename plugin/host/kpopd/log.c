@@ -68,18 +68,22 @@ is_journal(int fd)
 void
 log_set(enum log_target wanted, uint32_t level)
 {
-    target = wanted;
-    max_level = level;
-    if (wanted == LOG_TO_STDERR && is_journal(STDERR_FILENO))
-        target = LOG_TO_JOURNAL;
-    if (target == LOG_TO_STDERR
-        || logsocket_open(target == LOG_TO_SYSLOG ? syslog_path
-                                                  : journal_path))
-        return;
+    const char *path = wanted == LOG_TO_SYSLOG ? syslog_path : journal_path;
+
     target = LOG_TO_STDERR;
-    log_event(KPOP_LOG_ERROR, "process.fail",
-              "call=socket error=\"%s\" text=\"the log stays on standard "
-              "error\"", strerror(errno));
+    max_level = level;
+    if (wanted == LOG_TO_STDERR) {
+        if (is_journal(STDERR_FILENO) && logsocket_open(path))
+            target = LOG_TO_JOURNAL;
+        return;
+    }
+    if (!logsocket_open(path))
+        log_event(KPOP_LOG_ERROR, "log.away",
+                  "path=%s error=\"%s\" text=\"nobody takes the log there; "
+                  "until somebody does its lines are lost\"",
+                  path, strerror(errno));
+    if (logsocket_descriptor() >= 0)
+        target = wanted;
 }
 
 /*

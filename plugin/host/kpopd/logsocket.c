@@ -42,8 +42,7 @@ logsocket_open(const char *path)
             AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor < 0)
         return false;
-    (void)connect_daemon(); /* else with the first line */
-    return true;
+    return connect_daemon() == 0; /* else with one of the lines */
 }
 
 int

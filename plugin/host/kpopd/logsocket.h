@@ -17,7 +17,8 @@
 
 /* Makes the socket, once for each path, and connects it if somebody listens at
  * `path`, which must stay; children that were started for another path keep
- * theirs.  False without a socket; errno. */
+ * theirs.  False, with errno, when nobody does yet, or without a socket (see
+ * logsocket_descriptor()). */
 bool logsocket_open(const char *path);
 /* For who closes descriptors; -1 without one. */
 int logsocket_descriptor(void);

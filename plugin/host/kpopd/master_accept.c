@@ -6,7 +6,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,6 +14,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/refuse.h"
 
 enum { ACCEPTS_A_TURN = 64 };
 
@@ -53,24 +53,6 @@ evict(const struct limits_victim *victim)
     (void)control_send(owner->control, &control, -1);
 }
 
-static void
-refuse(const struct listener *listener, const struct address *peer, int fd)
-{
-    static const char text[] =
-        "-ERR [SYS/TEMP] too many connections, try again later\r\n";
-    char address[ADDRESS_TEXT_MAX];
-
-    log_event(KPOP_LOG_WARNING, "session.refused",
-              "service=%s peer=%s text=\"too many connections\"",
-              listener->service,
-              address_print(peer, address, sizeof(address)));
-    /* Inside a KPOP handshake no text can be read. */
-    if (strcmp(listener->service, "pop3") == 0)
-        (void)send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(fd, SHUT_WR);
-    close(fd);
-}
-
 /* Nothing that it sends is read. */
 static void
 refuse_stranger(const struct listener *listener, const struct address *peer,
@@ -87,20 +69,10 @@ refuse_stranger(const struct listener *listener, const struct address *peer,
     close(fd);
 }
 
-/* The kernel says so while a quarter of the channel is used at most; the rest
- * is left for evictions, which must not get lost. */
-static bool
-has_time(const struct child *worker)
-{
-    struct pollfd channel = { worker->control, POLLOUT, 0 };
-
-    return poll(&channel, 1, 0) == 1 && (channel.revents & POLLOUT) != 0;
-}
-
 static int
 offer(const struct child *worker, const struct control *control, int fd)
 {
-    if (!has_time(worker))
+    if (!child_has_time(worker))
         return EAGAIN;
     if (control_send(worker->control, control, fd) == 0)
         return 0;
@@ -198,17 +170,6 @@ place_held(struct master *master)
     place(master, &control, fd);
 }
 
-static bool
-is_proxy(const struct settings *s, const struct address *peer)
-{
-    size_t i;
-
-    for (i = 0; i < s->proxy_count; i++)
-        if (network_holds(&s->proxies[i], peer))
-            return true;
-    return false;
-}
-
 static enum limits_verdict
 admit(struct master *master, const struct control *control,
       struct limits_victim *victim_out)
@@ -238,14 +199,16 @@ take(struct master *master, const struct listener *listener, int fd,
         return;
     }
     control.proxied = kpopd_settings_proxied(s, control.service);
-    if (control.proxied && !is_proxy(s, &control.peer)) {
+    if (control.proxied
+        && !networks_hold(s->proxies, s->proxy_count, &control.peer)) {
         refuse_stranger(listener, &control.peer, fd);
         return;
     }
     switch (admit(master, &control, &victim)) {
     case LIMITS_REFUSE:
         metrics_add(COUNT_REFUSED, 1);
-        refuse(listener, &control.peer, fd);
+        refuse_busy(fd, control.service, &control.peer, NULL);
+        close(fd);
         return;
     case LIMITS_EVICT:
         evict(&victim);

@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "plugin/host/kpopd/log.h"
@@ -72,6 +74,27 @@ take_report(struct master *master, struct child *child,
     }
 }
 
+/* What is asked for a client of a proxy has an answer.  A worker that does not
+ * read those has to, before it may ask on. */
+static bool
+asks_too_much(const struct child *child, const struct control *control)
+{
+    return control->type == CONTROL_PROXIED && child->control >= 0
+           && !child_has_time(child);
+}
+
+static void
+wait_for(struct child *child, uint32_t events)
+{
+    struct epoll_event event;
+
+    memset(&event, 0, sizeof(event));
+    event.events = events;
+    event.data.ptr = &child->source;
+    (void)epoll_ctl(child->generation->epoll, EPOLL_CTL_MOD, child->control,
+                    &event);
+}
+
 void
 master_on_report(struct source *source, uint32_t events)
 {
@@ -82,7 +105,8 @@ master_on_report(struct source *source, uint32_t events)
     int rc = 1;
     int i;
 
-    (void)events;
+    if ((events & EPOLLOUT) != 0)
+        wait_for(child, EPOLLIN);
     for (i = 0; i < CONTROLS_A_TURN && rc > 0 && child->control >= 0; i++) {
         rc = control_recv(child->control, &control, &pass);
         if (rc <= 0)
@@ -90,6 +114,10 @@ master_on_report(struct source *source, uint32_t events)
         if (pass >= 0)
             close(pass);
         take_report(master, child, &control);
+        if (asks_too_much(child, &control)) {
+            wait_for(child, EPOLLOUT);
+            return;
+        }
     }
     /* It dies, and SIGCHLD tells; or it sent nonsense and has to. */
     if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
