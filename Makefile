@@ -36,6 +36,8 @@ SASL_LIBS ?= -lsasl2 -lgssapi_krb5
 CRYPTO_LIBS ?= -lssl -lcrypto -lidn
 # kpopd's sources of passwords and secrets: hashes, PAM, saslauthd and sasldb.
 LOGIN_LIBS ?= -lcrypt -lpam -lsasl2
+# kpopd's processes: which system calls they can make.
+CONFINE_LIBS ?= -lseccomp
 # KPOP for Dovecot is built where dovecot-dev is; DOVECOT_CONFIG= leaves it out.
 DOVECOT_CONFIG ?= $(firstword $(wildcard /usr/lib/dovecot/dovecot-config \
 	/usr/lib64/dovecot/dovecot-config /usr/local/lib/dovecot/dovecot-config))
@@ -184,12 +186,12 @@ comma := ,
 
 $(BUILD)/kpopd: $(kpopd_objects)
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
-		$(LOGIN_LIBS) $(LDLIBS)
+		$(LOGIN_LIBS) $(CONFINE_LIBS) $(LDLIBS)
 
 $(BUILD)/kpopctl: $(kpopctl_objects)
 	$(call quiet,LINK)$(link) $(program) -o $@ $^ -ldl -lpthread \
-		$(LOGIN_LIBS) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
-		$(LDLIBS)
+		$(LOGIN_LIBS) $(CONFINE_LIBS) $(SASL_LIBS) $(KRB5_LIBS) \
+		$(CRYPTO_LIBS) $(LDLIBS)
 
 # Dovecot's headers are GNU C and are not ours to warn of; functions that
 # don't fit its tables are never to be built.
@@ -222,7 +224,7 @@ $(BUILD)/null-host: $(BUILD)/plugin/host/null.o
 
 own_link = $$(sed -n '1s|^/\* LDFLAGS: \(.*\) \*/.*|\1|p' $(1))
 test_libs = -lcunit $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) -ldl \
-	-lpthread $(LOGIN_LIBS) $(LDLIBS)
+	-lpthread $(LOGIN_LIBS) $(CONFINE_LIBS) $(LDLIBS)
 
 define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \

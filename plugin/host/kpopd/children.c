@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/confine.h"
 #include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics_serve.h"
@@ -182,6 +183,44 @@ run_metrics(const struct generation *generation, int control)
     return metrics_serve(control);
 }
 
+/* PAM's modules may have helpers with rights of their own, and do whatever
+ * they like. */
+static bool
+is_free(const struct child *child)
+{
+    return child->kind == CHILD_AUTH && child->pool == POOL_OUTSIDE
+           && child->generation->setup->settings.password_source
+                  == PASSWORDS_PAM;
+}
+
+/* An exit status. */
+static int
+confined_main(const struct child *child, int control,
+              const struct worker_shared *shared)
+{
+    static const enum confine_kind kinds[] = {
+        [CHILD_WORKER] = CONFINE_WORKER,
+        [CHILD_AUTH] = CONFINE_AUTH,
+        [CHILD_METRICS] = CONFINE_METRICS,
+    };
+    struct setup *setup = child->generation->setup;
+    char error[SETUP_ERROR_MAX];
+
+    process_harden(is_free(child));
+    if (!is_free(child)
+        && confine(&setup->settings, kinds[child->kind], error,
+                   sizeof(error))
+               != 0) {
+        log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
+        return 1;
+    }
+    if (child->kind == CHILD_METRICS)
+        return run_metrics(child->generation, control);
+    if (child->kind == CHILD_WORKER)
+        return worker_main(setup, shared, control);
+    return auth_main(setup, child->pool, control, child->mark);
+}
+
 /* The whole life of the new process. */
 static _Noreturn void
 run_child(const struct child *child, int control, pid_t parent)
@@ -210,15 +249,7 @@ run_child(const struct child *child, int control, pid_t parent)
     } else if (process_begin_child(control, is_worker ? SIGTERM : SIGKILL,
                                    parent)
                == 0) {
-        /* PAM's modules may have helpers with rights of their own. */
-        process_harden(!is_worker && child->pool == POOL_OUTSIDE
-                       && setup->settings.password_source == PASSWORDS_PAM);
-        if (is_metrics)
-            status = run_metrics(child->generation, control);
-        else if (is_worker)
-            status = worker_main(setup, &shared, control);
-        else
-            status = auth_main(setup, child->pool, control, child->mark);
+        status = confined_main(child, control, &shared);
     }
     exit(status);
 }

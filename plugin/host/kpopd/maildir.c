@@ -77,6 +77,9 @@ log_refused(const char *path, int error)
         text = "it is a symbolic link, which kpopd does not follow";
     else if (error == ENOTDIR)
         text = kpopd_maildirs_only;
+    else if (error == EACCES && access(path, R_OK | X_OK) == 0)
+        text = "it is outside of the store's folder; name the folder where it "
+               "really is in sandbox_paths";
     else if (error == EACCES)
         text = "the user run_as may not read it";
     log_event(KPOP_LOG_ERROR, "store.fail", "path=%s call=open text=\"%s\"",

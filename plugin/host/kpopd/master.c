@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #define _GNU_SOURCE
+#include "plugin/host/kpopd/confine.h"
 #include "plugin/host/kpopd/master.h"
 
 #include <errno.h>
@@ -361,6 +362,16 @@ master_loop(struct master *master)
     }
 }
 
+/* Once: the kernel stays the same. */
+static void
+warn_of_kernel(const struct master *master)
+{
+    const char *lacks = confine_lacks();
+
+    if (lacks != NULL && master->current->setup->settings.sandbox)
+        log_event(KPOP_LOG_WARNING, "process.sandbox", "text=\"%s\"", lacks);
+}
+
 static int
 start(struct master *master, char *error, size_t error_size)
 {
@@ -391,7 +402,10 @@ start(struct master *master, char *error, size_t error_size)
         return -1;
     }
     master->turned_at = process_now();
-    return master_configure(master, error, error_size);
+    if (master_configure(master, error, error_size) != 0)
+        return -1;
+    warn_of_kernel(master);
+    return 0;
 }
 
 int

@@ -52,6 +52,12 @@ const struct kpop_key kpopd_keys[] = {
     KEY(KPOP_KEY_SECONDS, 0, 300, "worker_timeout", "30", "",
         "How long a worker may give no sign of life before it is replaced, "
         "and its sessions end; 0 is never."),
+    KEY(KPOP_KEY_YES_NO, 0, 0, "sandbox", "yes", "",
+        "Processes can ask the kernel for what they need and for nothing "
+        "else (seccomp, Landlock)."),
+    KEY(KPOP_KEY_LIST, 0, 0, "sandbox_paths", "", "",
+        "Folders besides that of the store where mail is, as behind a "
+        "symbolic link."),
     KEY(KPOP_KEY_PATH, 0, 0, "state_dir", "/var/lib/kpop", "",
         "A directory of kpopd's own that survives a restart."),
     KEY(KPOP_KEY_SECONDS, 0, 604800, "login_delay", "0", "",
@@ -406,8 +412,11 @@ read_module_keys(const struct reading *r)
     s->hostname = strdup(reading_text(r, "hostname"));
     s->sdps = strcmp(reading_text(r, "sdps"), "yes") == 0;
     s->sdps_headers = strdup(reading_text(r, "sdps_headers"));
+    s->sandbox = strcmp(reading_text(r, "sandbox"), "yes") == 0;
+    s->sandbox_paths = strdup(reading_text(r, "sandbox_paths"));
     if (s->state_dir == NULL || s->index_dir == NULL
         || s->replay_cache == NULL || s->sdps_headers == NULL
+        || s->sandbox_paths == NULL
         || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
@@ -459,6 +468,7 @@ kpopd_settings_free(struct settings *settings)
     free(settings->worker_replay_cache);
     free(settings->metrics);
     free(settings->sdps_headers);
+    free(settings->sandbox_paths);
     free(settings->run_as.name);
     free(settings->auth_user.name);
     free(settings->trusted);

@@ -76,6 +76,8 @@ struct settings {
     uint32_t login_delay;   /* seconds */
     uint32_t expire;        /* days, or KPOP_EXPIRE_NEVER */
     bool retr_sets_seen;
+    bool sandbox;           /* processes are confined */
+    char *sandbox_paths;    /* folders, by blanks */
     bool sdps;              /* the module's key */
     char *sdps_headers;     /* names by blanks */
     enum log_target log;

@@ -96,6 +96,8 @@ class Kpopd:
             "auth_timeout": 5 * tap.SLOW,
         }
         self.keytab = realm.keytab if realm else None
+        if os.environ.get("KPOP_CHECKER"):
+            self.keys["sandbox"] = "no"  # sanitizers look at their processes
         if realm:
             if keys.get("max_ssf", 0):
                 self.keytab = os.path.join(directory, "keytab")
