@@ -152,7 +152,8 @@ def a8_one_octet_a_segment_is_the_same_session():
     for one_by_one in (False, True):
         with ap_req() as request, Kpop(kpopd) as client:
             client.send(VERSIONS + frame(request.octets) + session, one_by_one)
-            heard.append(client.rest())
+            # Told when they are known: the second session finds an index.
+            heard.append(client.rest().replace(b" (114 octets)", b""))
     tap.contains(heard[0].decode("latin-1"), "This is message 1.")
     tap.equal(heard[1], heard[0], "octet by octet against in one piece")
 

@@ -522,5 +522,22 @@ def kpopd_needs_no_more_than_the_capabilities_of_its_unit():
         tap.equal(len(Maildir(server, "alice").names()), 1, "messages")
 
 
+def kpopd_needs_no_more_than_the_system_calls_of_its_unit():
+    tool("systemd-analyze")
+    if os.getuid() != 0:
+        raise tap.Skip("is not root")
+    if os.environ.get("KPOP_CHECKER"):
+        raise tap.Skip("sanitizers need more")
+    server = kpopd(start=False)
+    with wrapped(f"{sys.executable} {net.ROOT}/tests/lib"
+                 f"/under_unit.py {UNITS}/kpopd.service"):
+        server.start()
+    with server, Pop3(server).login("alice") as client:
+        tap.lacks(server.log(), "event=process.sandbox", "log")
+        client.ok("DELE 1")
+        client.ok("QUIT")
+        server.reload()
+
+
 if __name__ == "__main__":
     tap.main(globals(), before, after)
