@@ -55,8 +55,10 @@ enum {
     OPTION_SDPS = 1,
     OPTION_LAST = 2,
     OPTION_XDELE = 4,
-    OPTION_UTF8 = 8,      /* RFC 6856; without, headers are sent as they are */
-    OPTION_DOWNGRADE = 16 /* ... RFC 6858 instead of -ERR [UTF8] */
+    OPTION_UTF8 = 8, /* RFC 6856; without, headers are sent as they are */
+    OPTION_DOWNGRADE = 16, /* ... RFC 6858 instead of -ERR [UTF8] */
+    OPTION_NO_NULS = 32,
+    OPTION_HEADER_END = 64 /* also where a message has no blank line */
 };
 
 /* Lent to the engine for its whole life. */

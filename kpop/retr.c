@@ -49,6 +49,9 @@ begin(struct engine *engine, uint32_t msg, uint64_t body_lines, bool peek)
                     && (engine->settings.options & OPTION_UTF8) != 0;
     memset(&answer->look, 0, sizeof(answer->look));
     stuff_init(&answer->stuff, body_lines);
+    answer->stuff.no_nuls = (engine->settings.options & OPTION_NO_NULS) != 0;
+    answer->stuff.header_ends =
+        (engine->settings.options & OPTION_HEADER_END) != 0;
     engine->produce = produce_fetch;
 }
 

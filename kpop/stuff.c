@@ -15,6 +15,15 @@ stuff_init(struct stuff *stuff, uint64_t body_lines)
     stuff->body_left = body_lines;
 }
 
+static void
+replace_nuls(uint8_t *at, size_t len)
+{
+    uint8_t *end = at + len;
+
+    while ((at = memchr(at, '\0', (size_t)(end - at))) != NULL)
+        *at++ = 0x80;
+}
+
 /* Octets of a line, without its LF.  A line that so far is one CR only counts
  * as empty: it may turn out to be the blank line. */
 static uint8_t *
@@ -27,6 +36,8 @@ put_run(struct stuff *stuff, const uint8_t *run, size_t len, uint8_t *to)
     if (at_start && run[0] == '.')
         *to++ = '.';
     memcpy(to, run, len);
+    if (stuff->no_nuls)
+        replace_nuls(to, len);
     if (!at_start || len > 1 || run[0] != '\r')
         stuff->mid_line = true;
     stuff->after_cr = run[len - 1] == '\r';
@@ -80,10 +91,14 @@ stuff_piece(struct stuff *stuff, const uint8_t *data, size_t len,
 void
 stuff_end(struct stuff *stuff, struct buf *out)
 {
-    uint8_t end[2];
+    uint8_t end[4];
+    uint8_t *to = end;
 
     if (stuff->mid_line || stuff->after_cr)
-        buf_append(out, end, (size_t)(put_line_end(stuff, end) - end));
+        to = put_line_end(stuff, to);
+    if (stuff->header_ends && !stuff->in_body)
+        to = put_line_end(stuff, to);
+    buf_append(out, end, (size_t)(to - end));
 }
 
 /* Bits of stuff_wire_octets()'s state. */

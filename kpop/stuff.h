@@ -4,7 +4,8 @@
  * LF and CRLF become CRLF; a CR elsewhere passes as it is, except that a CR at
  * the very end is completed to CRLF; a message without a final line end gets
  * one; a line that begins with '.' gets another (RFC 1939 section 3).  NUL
- * passes.  State carries over between pieces, so splits never matter.
+ * passes, unless no_nuls.  State carries over between pieces, so splits never
+ * matter.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -23,6 +24,8 @@ struct stuff {
     bool after_cr;      /* the last octet was CR */
     bool in_body;       /* the blank line has passed */
     bool done;          /* TOP has all its lines */
+    bool no_nuls;       /* to be set: NUL becomes 0x80 */
+    bool header_ends;   /* to be set: a message has a blank line in any case */
     uint64_t body_left; /* body lines still wanted; UINT64_MAX = all */
 };
 

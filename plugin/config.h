@@ -107,6 +107,7 @@ struct config {
     char *utf8;
     char *language;
     char *old_commands;
+    char *client_workarounds;
     bool weak_enctypes;
     bool check_addresses;
     /* Made of them. */

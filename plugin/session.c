@@ -314,6 +314,10 @@ session_fill(struct kpop_session *session)
         settings->options |= OPTION_LAST;
     if (text_has_word(config->old_commands, "XDELE"))
         settings->options |= OPTION_XDELE;
+    if (text_has_word(config->client_workarounds, "outlook-no-nuls"))
+        settings->options |= OPTION_NO_NULS;
+    if (text_has_word(config->client_workarounds, "oe-ns-eoh"))
+        settings->options |= OPTION_HEADER_END;
     session->engine = engine_new(settings);
     if (session->engine == NULL)
         return STATUS_NO_MEMORY;

@@ -505,7 +505,7 @@ def check_makes_only_what_it_says():
     tap.equal((status, sentences(said)), (0, []), "kpopctl check")
     tap.equal(os.listdir(server.mail), [], "the store")
     tap.true(set(os.listdir(os.path.join(scratch.name, "state")))
-             <= {"replay", "maildirs", "uidl"}, "state_dir")
+             <= {"replay", "maildirs"}, "state_dir")
     tap.true(not is_served(server.keys["listen_kpop"]), "no port is bound")
 
 

@@ -266,7 +266,6 @@ def metrics_process_opens_nothing():
     with kpopd() as server:
         found = try_in(
             one(server, "metrics"),
-            new=call("open", text(mail + "/new/x"), make, 0o600),
             root=call("open", text("/"), os.O_RDONLY),
             mail=call("open", text(server.mail + "/alice/new"), 0),
             passwd=call("open", text("/etc/passwd"), os.O_RDONLY),

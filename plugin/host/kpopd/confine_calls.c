@@ -33,6 +33,7 @@ static const struct {
     { ALL, "write" },
     { ALL, "writev" },
     { ALL, "close" },
+    { ALL, "dup" },
     { ALL, "fcntl" },
     { ALL, "fcntl64" },
     { ALL, "fstat" },
@@ -193,6 +194,21 @@ allow_memory(scmp_filter_ctx filter, bool loads)
     return rc;
 }
 
+/* Of descriptors, not of paths: Landlock doesn't ask. */
+static int
+allow_times(scmp_filter_ctx filter)
+{
+    static const char *const names[] = { "utimensat", "utimensat_time64" };
+    int rc = 0;
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]) && rc == 0; i++)
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
+                              seccomp_syscall_resolve_name(names[i]), 1,
+                              SCMP_A1(SCMP_CMP_EQ, 0));
+    return rc;
+}
+
 /* Threads, no processes.  clone3 hides its flags in memory, so it is not
  * listed, and C libraries go back to clone. */
 static int
@@ -255,6 +271,8 @@ add_rules(scmp_filter_ctx filter, const struct settings *settings,
         rc = allow_oneself(filter);
     if (rc == 0 && kind == CONFINE_WORKER)
         rc = allow_threads(filter);
+    if (rc == 0 && kind == CONFINE_WORKER)
+        rc = allow_times(filter);
     if (rc == 0)
         rc = tickets ? allow_local_sockets(filter) : allow_log(filter);
     return rc;

@@ -115,23 +115,16 @@ allow_words(const struct rules *rules, const char *list)
     return 0;
 }
 
+/* In state_dir each file has its user, and only root makes new ones: folders
+ * there may be removed and made anew. */
 static int
 allow_worker(const struct rules *rules, const struct settings *settings)
 {
-    static const char *const folders[] = { "maildirs", "logins", "expire",
-                                           "uidl" };
-    char path[PATH_MAX];
-    size_t i;
+    int rc = allow(rules, settings->state_dir, may_keep);
 
-    for (i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", settings->state_dir,
-                 folders[i]);
-        if (access(path, F_OK) == 0 && allow(rules, path, may_keep) != 0)
-            return -1;
-    }
-    if (settings->store != NULL && allow_store(rules, settings->store) != 0)
-        return -1;
-    return allow_words(rules, settings->sandbox_paths);
+    if (rc == 0 && settings->store != NULL)
+        rc = allow_store(rules, settings->store);
+    return rc == 0 ? allow_words(rules, settings->sandbox_paths) : rc;
 }
 
 /* Keytab, maps, passwords, libraries and what the C library asks for users are

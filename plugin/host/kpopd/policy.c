@@ -53,9 +53,6 @@ make_folder(const struct settings *settings, const char *name)
 int
 policy_prepare(const struct settings *settings)
 {
-    /* Before workers start: they can reach the folders that were there. */
-    if (settings->store != NULL && make_folder(settings, "uidl") != 0)
-        return -1;
     if (settings->login_delay > 0 && make_folder(settings, "logins") != 0)
         return -1;
     return policy_expires(settings) ? make_folder(settings, "expire") : 0;

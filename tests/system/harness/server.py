@@ -98,6 +98,10 @@ class Kpopd:
         self.keytab = realm.keytab if realm else None
         if os.environ.get("KPOP_CHECKER"):
             self.keys["sandbox"] = "no"  # sanitizers look at their processes
+        # What is preloaded into workers reads these.
+        for name in ("KPOP_TEST_CONTROL", "FAKETIME_TIMESTAMP_FILE"):
+            if name in self.env:
+                self.keys["sandbox_paths"] = os.path.dirname(self.env[name])
         if realm:
             if keys.get("max_ssf", 0):
                 self.keytab = os.path.join(directory, "keytab")
