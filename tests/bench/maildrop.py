@@ -89,6 +89,14 @@ class Ours:
     def milliseconds(self):
         return milliseconds(self.kpopd.process.pid)
 
+    def restart(self):
+        """Processes without a past."""
+        self.kpopd.stop()
+        self.kpopd.start()
+
+    def octets(self):
+        return sum(map(server.memory, self.kpopd.children("worker")))
+
     def stop(self):
         self.kpopd.stop()
 
@@ -115,6 +123,12 @@ class Theirs:
         tap.await_(lambda: not self.dovecot.processes("pop3"),
                    "pop3 has ended", 60)
         return milliseconds(self.dovecot.process.pid)
+
+    def restart(self):
+        pass  # each session is a process
+
+    def octets(self):
+        return sum(map(server.memory, self.dovecot.processes("pop3")))
 
     def stop(self):
         self.dovecot.stop()
@@ -143,6 +157,20 @@ def cost(side, times, *commands, cold=False):
     return found
 
 
+def memory(side):
+    """KiB (PSS) that one session holds: after STAT, after LIST and UIDL."""
+    side.restart()
+    before = side.octets()
+    with Pop3(side, seconds=120) as client:
+        client.login("alice", "alice-password")
+        client.ok("STAT")
+        stat = side.octets()
+        client.multi("LIST")
+        client.multi("UIDL")
+        return [(octets - before) // 1024
+                for octets in (stat, side.octets())]
+
+
 def spread(found):
     return (f"{min(found):.2f}/{statistics.median(found):.2f}"
             f"/{max(found):.2f}")
@@ -166,6 +194,9 @@ def figures(side):
             session(side)
             found["warm"] = cost(side, TIMES * side.factor)
             found["warm, LIST and UIDL"] = cost(side, TIMES, "LIST", "UIDL")
+            print(f"{COUNT} messages, {side.name}: a session holds "
+                  "%d KiB after STAT, %d KiB after LIST and UIDL"
+                  % tuple(memory(side)), flush=True)
     return found
 
 

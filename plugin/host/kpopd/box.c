@@ -222,6 +222,12 @@ box_size(struct box *box, uint32_t msg, uint64_t *octets_out)
     return rc;
 }
 
+void
+box_rest(struct box *box)
+{
+    maildir_close_message(box->maildir);
+}
+
 bool
 box_size_is_known(const struct box *box, uint32_t msg)
 {

@@ -36,6 +36,8 @@ uint64_t box_total(const struct box *box);
 void box_uidl(const struct box *box, uint32_t msg,
               char uidl_out[KPOP_UIDL_MAX + 1]);
 int32_t box_size(struct box *box, uint32_t msg, uint64_t *octets_out);
+/* Behind a run of box_size(): closes what was kept open for the next one. */
+void box_rest(struct box *box);
 bool box_size_is_known(const struct box *box, uint32_t msg);
 int32_t box_read(struct box *box, uint32_t msg, uint64_t offset, void *buffer,
                  uint32_t size);

@@ -143,6 +143,7 @@ maildir_open(const char *path, const char *index_directory,
         return KPOP_NO_MEMORY;
     maildir->fd = -1;
     maildir->msg_fd = -1;
+    maildir->folder_fd = -1;
     maildir->msg = NO_MESSAGE;
     maildir->count_octets = count_fn;
     maildir->path = strdup(path);
@@ -162,13 +163,28 @@ maildir_open(const char *path, const char *index_directory,
     return KPOP_OK;
 }
 
-void
-maildir_close_message(struct maildir *maildir)
+static void
+close_folder(struct maildir *maildir)
+{
+    if (maildir->folder_fd >= 0)
+        close(maildir->folder_fd);
+    maildir->folder_fd = -1;
+}
+
+static void
+close_file(struct maildir *maildir)
 {
     if (maildir->msg_fd >= 0)
         close(maildir->msg_fd);
     maildir->msg_fd = -1;
     maildir->msg = NO_MESSAGE;
+}
+
+void
+maildir_close_message(struct maildir *maildir)
+{
+    close_file(maildir);
+    close_folder(maildir);
 }
 
 void
@@ -210,16 +226,23 @@ maildir_base(const struct maildir *maildir, uint32_t msg, size_t *len_out,
     return maildir_list_name(&maildir->list, found);
 }
 
+/* Kept from message to message, until maildir_close_message(). */
 static int
-open_folder(const struct maildir *maildir, const struct maildir_msg *msg)
+open_folder(struct maildir *maildir, const struct maildir_msg *msg)
 {
-    return openat(maildir->fd, maildir_folder_names[msg->folder],
-                  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (maildir->folder_fd >= 0 && maildir->folder == msg->folder)
+        return maildir->folder_fd;
+    close_folder(maildir);
+    maildir->folder = msg->folder;
+    maildir->folder_fd =
+        openat(maildir->fd, maildir_folder_names[msg->folder],
+               O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return maildir->folder_fd;
 }
 
 /* Descriptor of the message by its present name, or -1 with errno. */
 static int
-open_named(const struct maildir *maildir, const struct maildir_msg *msg,
+open_named(struct maildir *maildir, const struct maildir_msg *msg,
            uint64_t *size_out)
 {
     int folder = open_folder(maildir, msg);
@@ -232,7 +255,6 @@ open_named(const struct maildir *maildir, const struct maildir_msg *msg,
     fd = openat(folder, maildir_list_name(&maildir->list, msg),
                 O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     error = errno;
-    close(folder);
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         *size_out = (uint64_t)st.st_size;
         return fd;
@@ -273,7 +295,7 @@ open_message(struct maildir *maildir, uint32_t number)
 
     if (maildir->msg == number && maildir->msg_fd >= 0)
         return KPOP_OK;
-    maildir_close_message(maildir);
+    close_file(maildir);
     /* readdir may miss what is renamed while it runs: look twice. */
     for (tries = 0;; tries++) {
         if (msg->gone && tries == 0)
@@ -282,6 +304,7 @@ open_message(struct maildir *maildir, uint32_t number)
         error = msg->gone ? ENOENT : errno;
         if (fd >= 0 || error != ENOENT || tries == 2)
             break;
+        close_folder(maildir);
         rc = maildir_follow(maildir);
         if (rc != KPOP_OK)
             return rc;
@@ -339,6 +362,7 @@ maildir_read(struct maildir *maildir, uint32_t msg, uint64_t offset,
 
     if (rc == KPOP_OK)
         rc = open_message(maildir, msg);
+    close_folder(maildir);
     return rc == KPOP_OK ? read_at(maildir, offset, buffer, size, 0) : rc;
 }
 
@@ -364,16 +388,15 @@ count_wire(struct maildir *maildir, uint64_t *octets_out)
     char buffer[16 * 1024];
     uint32_t state = 0;
     uint64_t octets = 0;
-    uint64_t offset = 0;
+    uint64_t offset;
     int32_t got;
 
-    do {
+    for (offset = 0; offset < maildir->msg_size; offset += (uint64_t)got) {
         got = read_at(maildir, offset, buffer, sizeof(buffer), 0);
         if (got < 0)
             return got;
         octets += maildir->count_octets(&state, buffer, (size_t)got);
-        offset += (uint64_t)got;
-    } while (got > 0);
+    }
     *octets_out = octets + maildir->count_octets(&state, NULL, 0);
     return KPOP_OK;
 }
@@ -394,7 +417,7 @@ maildir_size(struct maildir *maildir, uint32_t number, uint64_t *octets_out)
     rc = open_message(maildir, number);
     if (rc == KPOP_OK)
         rc = count_wire(maildir, octets_out);
-    maildir_close_message(maildir);
+    close_file(maildir);
     if (rc == KPOP_GONE) {
         *octets_out = 0;
         msg->gone = true;

@@ -24,6 +24,8 @@ struct maildir {
     bool sure;                  /* the stamp will tell every change */
     size_t unknown;             /* messages without a size */
     size_t unsaved;             /* sizes that the index lacks */
+    int folder_fd;  /* of the last message that was opened, or -1 */
+    uint8_t folder; /* which */
     int msg_fd;   /* the message that is being read, or -1 */
     uint32_t msg; /* which; NO_MESSAGE */
     uint64_t msg_size; /* octets it had when it was opened */
@@ -34,6 +36,7 @@ int32_t maildir_result(int error);
 /* A line that names the path; of the maildir when msg is NULL. */
 void maildir_log(const struct maildir *maildir, const struct maildir_msg *msg,
                  const char *what, int error);
+/* And its folder. */
 void maildir_close_message(struct maildir *maildir);
 /* Brings the list from the index, if it is not here yet.  KPOP_OK; KPOP_TEMP
  * when index and maildir have both changed; KPOP_NO_MEMORY, KPOP_PERM. */

@@ -164,6 +164,7 @@ run_list(struct pool_job *pool_job)
 
     for (i = 0; i < job->count && job->result == KPOP_OK; i++)
         job->result = box_size(job->box, job->first + i, &octets);
+    box_rest(job->box);
 }
 
 static void
