@@ -174,6 +174,23 @@ allow_calls(scmp_filter_ctx filter, const struct settings *settings,
     return rc;
 }
 
+/* Of an int, which may have anything above it in its register. */
+#define INT_BITS 0xFFFFFFFFu
+#define ALL_BITS (~(scmp_datum_t)0)
+
+/* Where these bits of an argument have this value. */
+static int
+allow_where(scmp_filter_ctx filter, const char *name, unsigned argument,
+            scmp_datum_t bits, scmp_datum_t value)
+{
+    const struct scmp_arg_cmp where = { argument, SCMP_CMP_MASKED_EQ, bits,
+                                        value };
+
+    return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW,
+                                  seccomp_syscall_resolve_name(name), 1,
+                                  &where);
+}
+
 /* Memory that can be executed is for whoever loads libraries: GSSAPI and the
  * C library's sources of users. */
 static int
@@ -183,14 +200,8 @@ allow_memory(scmp_filter_ctx filter, bool loads)
     int rc = 0;
     size_t i;
 
-    for (i = 0; i < sizeof(maps) / sizeof(maps[0]) && rc == 0; i++) {
-        int number = seccomp_syscall_resolve_name(maps[i]);
-
-        rc = loads ? seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0)
-                   : seccomp_rule_add(
-                         filter, SCMP_ACT_ALLOW, number, 1,
-                         SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
-    }
+    for (i = 0; i < sizeof(maps) / sizeof(maps[0]) && rc == 0; i++)
+        rc = allow_where(filter, maps[i], 2, loads ? 0 : PROT_EXEC, 0);
     return rc;
 }
 
@@ -198,15 +209,11 @@ allow_memory(scmp_filter_ctx filter, bool loads)
 static int
 allow_times(scmp_filter_ctx filter)
 {
-    static const char *const names[] = { "utimensat", "utimensat_time64" };
-    int rc = 0;
-    size_t i;
+    int rc = allow_where(filter, "utimensat", 1, ALL_BITS, 0);
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]) && rc == 0; i++)
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW,
-                              seccomp_syscall_resolve_name(names[i]), 1,
-                              SCMP_A1(SCMP_CMP_EQ, 0));
-    return rc;
+    return rc != 0
+               ? rc
+               : allow_where(filter, "utimensat_time64", 1, ALL_BITS, 0);
 }
 
 /* Threads, no processes.  clone3 hides its flags in memory, so it is not
@@ -216,21 +223,18 @@ allow_threads(scmp_filter_ctx filter)
 {
     const scmp_datum_t flags = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND;
 
-    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                            SCMP_A0(SCMP_CMP_MASKED_EQ, flags, flags));
+    return allow_where(filter, "clone", 0, flags, flags);
 }
 
 /* Limits are asked for and not set; signals are for oneself. */
 static int
 allow_oneself(scmp_filter_ctx filter)
 {
-    int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 1,
-                              SCMP_A2(SCMP_CMP_EQ, 0));
+    int rc = allow_where(filter, "prlimit64", 2, ALL_BITS, 0);
 
     return rc != 0 ? rc
-                   : seccomp_rule_add(
-                         filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                         SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                   : allow_where(filter, "tgkill", 0, INT_BITS,
+                                 (scmp_datum_t)getpid());
 }
 
 /* The daemon that takes the log may come back; nobody else is called. */
@@ -240,17 +244,15 @@ allow_log(scmp_filter_ctx filter)
     int log = logsocket_descriptor();
 
     return log < 0 ? 0
-                   : seccomp_rule_add(filter, SCMP_ACT_ALLOW,
-                                      SCMP_SYS(connect), 1,
-                                      SCMP_A0(SCMP_CMP_EQ, (unsigned)log));
+                   : allow_where(filter, "connect", 0, INT_BITS,
+                                 (scmp_datum_t)log);
 }
 
 /* Of this machine: saslauthd, and those who know the users. */
 static int
 allow_local_sockets(scmp_filter_ctx filter)
 {
-    int rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+    int rc = allow_where(filter, "socket", 0, INT_BITS, AF_UNIX);
 
     return rc != 0 ? rc
                    : seccomp_rule_add(filter, SCMP_ACT_ALLOW,
