@@ -145,7 +145,7 @@ judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
 {
     bool layers = gssapi->peer->max_ssf > 0;
     struct token_wrap wrap;
-    uint8_t octets[CHOICE_OCTETS] = { 0 };
+    uint8_t octets[CHOICE_OCTETS];
     unsigned size;
 
     /* RC4's older form: libsasl2 alone sees what is inside. */

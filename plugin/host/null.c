@@ -139,7 +139,8 @@ main(int argc, char **argv)
         return fprintf(stderr, "%s\n", error), 1;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
-    if (bind(sock, (struct sockaddr *)&address, len) || listen(sock, 8)
+    if (sock < 0 || bind(sock, (struct sockaddr *)&address, len)
+        || listen(sock, 8)
         || getsockname(sock, (struct sockaddr *)&address, &len))
         return perror("null-host"), 1;
     fprintf(stdout, "%d\n", ntohs(address.sin_port)), fflush(stdout);

@@ -372,9 +372,17 @@ check_as(check_fn *check, const struct setup *setup,
     int fds[2];
     pid_t pid;
 
-    if (pipe2(fds, O_CLOEXEC) != 0 || (pid = fork()) < 0) {
+    if (pipe2(fds, O_CLOEXEC) != 0) {
         snprintf(error, error_size, "cannot start a check: %s",
                  strerror(errno));
+        return -1;
+    }
+    pid = fork();
+    if (pid < 0) {
+        snprintf(error, error_size, "cannot start a check: %s",
+                 strerror(errno));
+        close(fds[0]);
+        close(fds[1]);
         return -1;
     }
     if (pid == 0)
