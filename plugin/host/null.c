@@ -140,8 +140,7 @@ main(int argc, char **argv)
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons((uint16_t)strtoul(argv[2], NULL, 10));
     if (sock < 0 || bind(sock, (struct sockaddr *)&address, len)
-        || listen(sock, 8)
-        || getsockname(sock, (struct sockaddr *)&address, &len))
+        || listen(sock, 8) || getsockname(sock, (void *)&address, &len))
         return perror("null-host"), 1;
     fprintf(stdout, "%d\n", ntohs(address.sin_port)), fflush(stdout);
     for (int fd; (fd = accept(sock, NULL, NULL)) >= 0; close(fd))
