@@ -123,8 +123,9 @@ csv_field(char **at)
             from += *from == '"';
             *to++ = *from;
         }
-        if (*from++ != '"' || (*from != ',' && *from != '\0'))
+        if (*from != '"' || (from[1] != ',' && from[1] != '\0'))
             return NULL;
+        from++;
     }
     *at = *from == ',' ? from + 1 : NULL;
     *to = '\0';
