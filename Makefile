@@ -254,8 +254,13 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 
 $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
-		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS)
+		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
+		$(LDLIBS)
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
+$(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
+	%/maildir_index.o,$(kpopd_objects))
+$(BUILD)/tests/fuzz/fuzz_index: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
+	-ldl -lpthread
 $(BUILD)/tests/fuzz/fuzz_proxy: $(addprefix $(BUILD)/plugin/host/kpopd/, \
 	proxy.o address.o)
 

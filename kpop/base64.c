@@ -14,9 +14,12 @@ static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 void
 base64_encode(struct buf *out, const uint8_t *data, size_t len)
 {
-    uint8_t *to = buf_reserve(out, (len + 2) / 3 * 4);
     size_t size = 0;
+    uint8_t *to;
 
+    if (len == 0)
+        return;
+    to = buf_reserve(out, (len + 2) / 3 * 4);
     if (to == NULL)
         return;
     for (size_t i = 0; i < len; i += 3) {

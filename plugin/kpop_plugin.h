@@ -351,8 +351,8 @@ struct kpop_host {
     /* Exactly once for each put_box(): unlocks, deletes nothing. */
     void (*close)(void *conn, void *box);
 
-    /* Optional: the answer to op is no longer wanted.  A hint: done() is
-     * still called. */
+    /* Optional: the answer to op is no longer wanted; said once at most.  A
+     * hint: done() is still called. */
     void (*cancel)(void *conn, struct kpop_op *op);
 
     /* Version 1.0 ends here. */

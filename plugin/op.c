@@ -72,6 +72,7 @@ op_begin(struct kpop_op *op, const struct op_owner *owner, void *arg,
     op->arg = arg;
     op->kind = kind;
     op->stage = OP_ASKED;
+    op->cancelled = false;
     op->result = KPOP_TEMP;
     op->spoilt = KPOP_OK;
     op->put = 0;
@@ -125,6 +126,16 @@ op_take(struct kpop_op *op)
         return KPOP_TEMP;
     }
     return result;
+}
+
+void
+op_cancel(struct kpop_op *op)
+{
+    if (op->stage != OP_KEPT || op->cancelled
+        || op->plugin->host.cancel == NULL)
+        return;
+    op->cancelled = true;
+    op->plugin->host.cancel(op->conn, op);
 }
 
 bool

@@ -89,6 +89,7 @@ struct kpop_op {
     const struct kpop_facts *facts;
     enum op_kind kind;
     enum op_stage stage;
+    bool cancelled;             /* the host has been told */
     int32_t result;
     int32_t spoilt;             /* what the first failed put_*() answered */
     uint32_t put;               /* set of FACT_ */
@@ -102,6 +103,9 @@ void op_returned(struct kpop_op *op, int32_t result);
 /* The result, made sane: one that this question can't have, or that lacks its
  * fact, is KPOP_TEMP and an error in the log.  The op is free again. */
 int32_t op_take(struct kpop_op *op) MUST_USE;
+/* Tells the host, once, that nobody waits for the answer to a kept question.
+ * done() may come inside. */
+void op_cancel(struct kpop_op *op);
 /* A question is open: asked, kept, or its answer not taken yet. */
 bool op_is_open(const struct kpop_op *op);
 

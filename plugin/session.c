@@ -255,11 +255,8 @@ session_settle(struct kpop_session *session)
 void
 kpop_session_close(struct kpop_session *session)
 {
-    const struct kpop_host *host;
-
     if (session == NULL || session->closed)
         return;
-    host = &session->plugin->host;
     session->closed = true;
     if (facts_are_kpop(session->facts) && !session->kpop_is_done)
         count(&session->plugin->counters.kpop_refusals, 1);
@@ -271,8 +268,7 @@ kpop_session_close(struct kpop_session *session)
     if (session->running)
         return; /* session_settle() comes when the callback returns */
     session->running = true; /* done() may come inside cancel() */
-    if (session->op.stage == OP_KEPT && host->cancel != NULL)
-        host->cancel(session->conn, &session->op);
+    op_cancel(&session->op);
     session->running = false;
     session_settle(session);
 }

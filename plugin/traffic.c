@@ -201,8 +201,7 @@ session_overdue(struct kpop_session *session)
     session_give_up(session, "timeout");
     session->alerts = false;
     session->running = true;
-    if (session->op.stage == OP_KEPT && session->plugin->host.cancel != NULL)
-        session->plugin->host.cancel(session->conn, &session->op);
+    op_cancel(&session->op);
     session->running = false;
 }
 
