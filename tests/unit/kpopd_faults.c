@@ -246,6 +246,7 @@ static void
 make_new(void)
 {
     world.moves = false;
+    world.settings.sdps = false;
     world_policies(true);
     world_make();
 }
@@ -258,6 +259,17 @@ make_moving(void)
     world.moves = true;
 }
 
+/* Envelopes are read at the login. */
+static char sdps_headers[] = "Delivered-To";
+
+static void
+make_sdps(void)
+{
+    make_new();
+    world.settings.sdps = true;
+    world.settings.sdps_headers = sdps_headers;
+}
+
 /* No policies, and an index that is trusted: a session has been there, long
  * after the last delivery. */
 static void
@@ -268,6 +280,7 @@ make_indexed(void)
     uint32_t i;
 
     world.moves = false;
+    world.settings.sdps = false;
     world_policies(false);
     world_make();
     CHECK_INT(maildir_open(world.box, world.index, stuff_wire_octets,
@@ -369,8 +382,11 @@ sweep(int error, bool for_good, const char *kind)
     if (syscalls_lack() != NULL)
         SKIP(syscalls_lack());
     sweep_calls(make_new, error, for_good, kind);
-    sweep_calls(make_moving, error, for_good, kind);
     sweep_calls(make_indexed, error, for_good, kind);
+    if (error != EIO && error != SYSCALLS_KILL)
+        return; /* which error it is changes nothing in what follows */
+    sweep_calls(make_moving, error, for_good, kind);
+    sweep_calls(make_sdps, error, for_good, kind);
 }
 
 TEST(eio_at_each_call_loses_no_mail)
@@ -426,6 +442,7 @@ TEST(lack_of_memory_at_each_allocation_loses_no_mail)
     sweep_allocations(make_new, true);
     sweep_allocations(make_moving, false);
     sweep_allocations(make_moving, true);
+    sweep_allocations(make_sdps, false);
     sweep_allocations(make_indexed, false);
     sweep_allocations(make_indexed, true);
 }
