@@ -127,6 +127,8 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
         note_number(&note, "delta", attempt->delta);
     if (code == REFUSE_NOT_US || code == 44 || code == 45)
         note_text(&note, "keytab", attempt->world->settings.keytab);
+    if (trouble && attempt->code != 0) /* of a full disk libkrb5 names none */
+        note_text(&note, "replay", attempt->world->settings.replay_cache);
     note_reason(&note, attempt);
     log_note(attempt, refusal.level,
              attempt->gss ? "sasl.refused" : "kpop.refused", &note);

@@ -69,12 +69,12 @@ def place():
     return os.path.join(scratch.name, f"kpopd{counter}")
 
 
-def kpopd(**keys):
+def kpopd(realm_=None, **keys):
     """A server with a maildir for each user."""
     keys.setdefault("plaintext", "always")
     keys.setdefault("listen_pop3", f"{net.address()}:0")
     keys.setdefault("listen_kpop", "")
-    server = Kpopd(place(), realm, start=False, **keys)
+    server = Kpopd(place(), realm_ or realm, start=False, **keys)
     for user in USERS:
         Maildir(server, user).fill(1)
     return server
@@ -177,6 +177,19 @@ def pam_krb5_asks_the_kdc():
         refused(server, "bob", "bob-password")
         kadmin("modprinc +allow_tix bob")
         tap.lacks(server.log(), "-password")
+
+
+def pam_krb5_without_a_kdc_is_no_wrong_password():
+    krb5 = module("pam_krb5.so")
+    options = "minimum_uid=0 no_ccache ignore_k5login"
+    other = Realm(os.path.join(scratch.name, "gone"))
+    with kpopd(realm_=other, passwords=service(
+            "gone", f"auth required {krb5} {options}",
+            f"account required {krb5} {options}")).start() as server:
+        gets_in(server, "alice", "alice-password")
+        other.stop()
+        troubled(server, "alice", "alice-password",
+                 r"event=auth\.passwords level=error .*pam_authenticate")
 
 
 def pam_account_phase_counts():

@@ -156,21 +156,28 @@ is_readable(int dir_fd, const char *name, const struct stat *st, uid_t self)
            || faccessat(dir_fd, name, R_OK, AT_EACCESS) == 0;
 }
 
-/* NULL when the entry is a message, else why not. */
-static const char *
-entry_fault(int dir_fd, const struct dirent *entry, uid_t self,
-            struct stat *st_out, bool *unsure)
+/*
+ * KPOP_OK: a message.  KPOP_GONE: none, *why_out says why.  KPOP_TEMP, errno:
+ * that can't be told.  Then there is no list: a client that misses a message
+ * forgets it, and fetches it again when the disk has recovered; and QUIT
+ * would take it for one that was deleted.
+ */
+static int32_t
+check_entry(int dir_fd, const struct dirent *entry, uid_t self,
+            struct stat *st_out, const char **why_out, bool *unsure)
 {
+    *why_out = "it is no plain file";
     if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
-        return "it is no plain file";
+        return KPOP_GONE;
     if (fstatat(dir_fd, entry->d_name, st_out, AT_SYMLINK_NOFOLLOW) == 0) {
         if (!S_ISREG(st_out->st_mode))
-            return "it is no plain file";
+            return KPOP_GONE;
         if (is_readable(dir_fd, entry->d_name, st_out, self))
-            return NULL;
+            return KPOP_OK;
     }
     *unsure = true;
-    return errno == ENOENT ? "it is gone" : strerror(errno);
+    *why_out = errno == ENOENT ? "it is gone" : strerror(errno);
+    return errno == ENOENT || errno == EACCES ? KPOP_GONE : KPOP_TEMP;
 }
 
 /* Flags and folders don't change it; another file of the name, and one that
@@ -192,13 +199,16 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
 {
     const struct dirent *entry;
     const uid_t self = geteuid();
-    const char *fault;
+    const char *why;
     struct stat st;
     uint64_t octets;
     int32_t rc = KPOP_OK;
 
-    for (errno = 0; rc == KPOP_OK && (entry = readdir(dir)) != NULL;
-         errno = 0) {
+    while (rc == KPOP_OK) {
+        errno = 0;
+        entry = readdir(dir);
+        if (entry == NULL)
+            return errno == 0 ? KPOP_OK : KPOP_TEMP;
         if (entry->d_name[0] == '.')
             continue;
         /* Nothing is asked of its file: RETR sees whether it can be read. */
@@ -206,15 +216,16 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
             rc = add(list, entry->d_name, folder, octets, 0);
             continue;
         }
-        fault = entry_fault(dirfd(dir), entry, self, &st, &list->unsure);
-        if (fault == NULL)
+        rc = check_entry(dirfd(dir), entry, self, &st, &why, &list->unsure);
+        if (rc == KPOP_OK) {
             rc = add(list, entry->d_name, folder, KPOP_UNKNOWN,
                      file_mark(&st));
-        else if (log_path != NULL)
-            log_odd_entry(log_path, folder, entry->d_name, fault);
+        } else if (rc == KPOP_GONE) {
+            rc = KPOP_OK;
+            if (log_path != NULL)
+                log_odd_entry(log_path, folder, entry->d_name, why);
+        }
     }
-    if (rc == KPOP_OK && errno != 0)
-        rc = KPOP_TEMP;
     return rc;
 }
 
