@@ -2,9 +2,9 @@
  * life.c - the life of a session and its maildrop, the code itself and not a
  * model of it, in every order that events can come: a plain session, and all
  * that depart from it up to four times, or as often as LIFE_DEPARTURES in the
- * environment says, wherever they can.  What departs: a question is answered by its result, in
- * the callback, later or with an error; the client or the host leaves; the
- * session is stopped; time runs out; output waits.
+ * environment says, wherever they can.  What departs: a question is answered
+ * by its result, in the callback, later or with an error; the client or the
+ * host leaves; the session is stopped; time runs out; output waits.
  *
  * SPDX-License-Identifier: MIT
  */
