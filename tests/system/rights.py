@@ -275,6 +275,8 @@ def metrics_process_opens_nothing():
 
 
 def mail_behind_a_link_wants_its_folder_named():
+    if os.environ.get("KPOP_CHECKER"):
+        raise tap.Skip("processes that are looked at are not confined")
     elsewhere = os.path.join(scratch.name, "elsewhere")
     os.mkdir(elsewhere)
     server = kpopd(start=False)
