@@ -140,6 +140,7 @@ check_object := $(call objects,tests/lib/check.c)
 # ---------------------------------------------------------------- building
 
 .PHONY: all demo test check check-run check-long check-asan check-valgrind \
+	check-tsan coverage \
 	check-fuzz check-style check-clang bench install uninstall clean \
 	install-dovecot uninstall-dovecot \
 	dist helpers test-programs FORCE
@@ -308,6 +309,23 @@ check-asan:
 		CFLAGS='-O1 -g' test-programs
 	BUILD=build-asan tests/run --asan unit dialog abi system
 
+check-tsan:
+	packaging/install-packages build test check
+	packaging/unpack-packages build-tsan/unpacked
+	+$(sub_make) SANITIZE=thread BUILD=build-tsan CFLAGS='-O1 -g' \
+		test-programs
+	BUILD=build-tsan tests/run --tsan unit system
+
+# Prints lines and branches that the tests have passed, a line a file.
+coverage:
+	packaging/install-packages build test check
+	packaging/unpack-packages build-coverage/unpacked
+	+$(sub_make) BUILD=build-coverage LDFLAGS=--coverage \
+		CFLAGS='-O0 -g --coverage -fprofile-update=atomic' test-programs
+	chmod -R a+rwX build-coverage
+	BUILD=build-coverage tests/run --coverage unit dialog abi system
+	$(PYTHON) tests/lib/coverage.py build-coverage
+
 check-valgrind:
 	packaging/install-packages build test check
 	packaging/unpack-packages build-valgrind/unpacked
@@ -328,6 +346,7 @@ check-long:
 	packaging/install-packages long
 	BUILD=$(BUILD) tests/run long
 	$(MAKE) check-asan
+	$(MAKE) check-tsan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
 
@@ -432,7 +451,8 @@ uninstall:
 	-rmdir $(DESTDIR)$(moduledir) $(DESTDIR)$(docdir)
 
 clean:
-	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz
+	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz \
+		build-tsan build-coverage
 
 # The same octets of each commit: what a user has told git or gzip is not asked.
 dist:

@@ -31,6 +31,10 @@ prepare()
         export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan"
         export LSAN_OPTIONS="suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0"
         ;;
+    tsan)
+        slow=3
+        export TSAN_OPTIONS="halt_on_error=1:log_path=$reports/tsan"
+        ;;
     valgrind)
         slow=30
         KPOP_WRAP="valgrind -q --leak-check=full --vgdb=no"
@@ -48,8 +52,9 @@ prepare()
     export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
     unset KRB5_CONFIG KRB5CCNAME KRB5_KTNAME KRB5_TRACE KRB5RCACHENAME \
         DISPLAY LD_PRELOAD
-    # A test must not depend on who runs it.
+    # A test must not depend on who runs it; each user adds to the counts.
     umask 022
+    [ "$1" != coverage ] || umask 0
 }
 
 # programs_of GROUP: one path a line.

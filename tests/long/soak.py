@@ -172,7 +172,8 @@ class World:
         self.threads = []
         self.delivered = collections.Counter()
         self.faults = []
-        self.realm = Realm(os.path.join(scratch.name, "realm"))
+        self.realm = Realm(os.path.join(scratch.name, "realm"),
+                           "--lifetime", str(2 * SECONDS + 1800))
         self.authority = tls.Authority(os.path.join(scratch.name, "ca"))
         self.certificate, self.key = self.authority.sign(
             "server", net.host(), net.address())

@@ -346,7 +346,7 @@ def faketime():
 @tap.helper
 def skewed(kpopd, shift, severity, *words):
     """The clock is a file; a `date` that sets it stands for the system's."""
-    if os.environ.get("KPOP_CHECKER") == "asan":
+    if os.environ.get("KPOP_CHECKER") in ("asan", "tsan"):
         raise tap.Skip("libfaketime and ASan each want to be loaded first")
     offset = os.path.join(kpopd.directory, "offset")
     write(offset, shift + "\n")

@@ -65,7 +65,7 @@ def after():
 @tap.helper
 def preload():
     library = os.path.join(net.BUILD, "tests/lib/preload_store.so")
-    if os.environ.get("KPOP_CHECKER") == "asan":
+    if os.environ.get("KPOP_CHECKER") in ("asan", "tsan"):
         # The sanitizer insists on being the first library.
         asan = subprocess.run(
             [os.environ.get("CC", "gcc"), "-print-file-name=libasan.so"],
