@@ -96,10 +96,13 @@ fsync(int fd)
     return is_child ? (int)syscall(SYS_fsync, fd) : 0;
 }
 
+/* Not a fault: another program renames messages before the call. */
+enum { RENAMED = -2 };
+
 struct fault {
     size_t at;         /* the number of the call that fails, or 0 */
     bool for_good;     /* and all behind it */
-    int error;         /* with that, or SYSCALLS_KILL */
+    int error;         /* with that, or SYSCALLS_KILL, or RENAMED */
     size_t allocation; /* that fails, or 0 */
     bool hit;
     int nr;            /* of the call */
@@ -116,7 +119,10 @@ judge(void *arg, const struct syscalls_call *call)
     if (!fault->hit)
         fault->nr = call->nr;
     fault->hit = true;
-    return fault->error;
+    if (fault->error != RENAMED)
+        return fault->error;
+    world_move();
+    return 0;
 }
 
 /* ---- what a session may say ---- */
@@ -325,6 +331,16 @@ hear_healthy(void (*make)(void))
     talk = talks[2];
 }
 
+/* Nothing failed, so nothing is refused. */
+static void
+check_undisturbed(void)
+{
+    size_t i;
+
+    for (i = 0; i < WORLD_COMMANDS; i++)
+        world_require(is_same(healthy[0], i), world_commands[i]);
+}
+
 static void
 describe(const struct fault *fault, const char *kind)
 {
@@ -355,6 +371,8 @@ run_one(void (*make)(void), struct fault *fault, const char *kind)
                           || fault->for_good,
                       "descriptors leak");
         check_answers();
+        if (fault->error == RENAMED)
+            check_undisturbed();
     }
     world_check(talk);
     return fault->hit;
@@ -412,6 +430,11 @@ TEST(emfile_at_each_call_loses_no_mail)
 TEST(disk_that_fails_from_each_call_on_loses_no_mail)
 {
     sweep(EIO, true, "EIO from there on");
+}
+
+TEST(rename_by_another_program_at_each_call_is_not_noticed)
+{
+    sweep(RENAMED, false, "rename");
 }
 
 TEST(kill_at_each_call_loses_no_mail)
@@ -509,6 +532,7 @@ main(int argc, char **argv)
         T(enomem_at_each_call_loses_no_mail),
         T(emfile_at_each_call_loses_no_mail),
         T(disk_that_fails_from_each_call_on_loses_no_mail),
+        T(rename_by_another_program_at_each_call_is_not_noticed),
         T(kill_at_each_call_loses_no_mail),
         T(lack_of_memory_at_each_allocation_loses_no_mail),
         T(import_leaves_the_old_one_or_the_new_one_at_each_call),

@@ -21,6 +21,9 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/maildir.h"
 
+/* So often at most, while other programs rename messages. */
+#define READINGS 3
+
 const char *const maildir_folder_names[FOLDER_COUNT] = { "new", "cur" };
 
 void
@@ -157,14 +160,15 @@ is_readable(int dir_fd, const char *name, const struct stat *st, uid_t self)
 }
 
 /*
- * KPOP_OK: a message.  KPOP_GONE: none, *why_out says why.  KPOP_TEMP, errno:
- * that can't be told.  Then there is no list: a client that misses a message
- * forgets it, and fetches it again when the disk has recovered; and QUIT
- * would take it for one that was deleted.
+ * KPOP_OK: a message.  KPOP_GONE: none; *why_out says why, or NULL when it is
+ * not there.  KPOP_TEMP, errno: that can't be told, so there is no list: a
+ * client that misses a message forgets it and fetches it again later, and
+ * QUIT would take it for one that was deleted.
  */
 static int32_t
-check_entry(int dir_fd, const struct dirent *entry, uid_t self,
-            struct stat *st_out, const char **why_out, bool *unsure)
+check_entry(struct maildir_list *list, int dir_fd,
+            const struct dirent *entry, uid_t self, struct stat *st_out,
+            const char **why_out)
 {
     *why_out = "it is no plain file";
     if (entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN)
@@ -175,8 +179,9 @@ check_entry(int dir_fd, const struct dirent *entry, uid_t self,
         if (is_readable(dir_fd, entry->d_name, st_out, self))
             return KPOP_OK;
     }
-    *unsure = true;
-    *why_out = errno == ENOENT ? "it is gone" : strerror(errno);
+    list->unsure = true;
+    list->moved = list->moved || errno == ENOENT;
+    *why_out = errno == ENOENT ? NULL : strerror(errno);
     return errno == ENOENT || errno == EACCES ? KPOP_GONE : KPOP_TEMP;
 }
 
@@ -216,15 +221,13 @@ read_entries(struct maildir_list *list, DIR *dir, enum maildir_folder folder,
             rc = add(list, entry->d_name, folder, octets, 0);
             continue;
         }
-        rc = check_entry(dirfd(dir), entry, self, &st, &why, &list->unsure);
-        if (rc == KPOP_OK) {
+        rc = check_entry(list, dirfd(dir), entry, self, &st, &why);
+        if (rc == KPOP_OK)
             rc = add(list, entry->d_name, folder, KPOP_UNKNOWN,
                      file_mark(&st));
-        } else if (rc == KPOP_GONE) {
-            rc = KPOP_OK;
-            if (log_path != NULL)
-                log_odd_entry(log_path, folder, entry->d_name, why);
-        }
+        else if (rc == KPOP_GONE && why != NULL && log_path != NULL)
+            log_odd_entry(log_path, folder, entry->d_name, why);
+        rc = rc == KPOP_GONE ? KPOP_OK : rc;
     }
     return rc;
 }
@@ -362,7 +365,7 @@ mark_same(struct maildir_list *list)
             continue;
         msg[-1].hashed = msg->hashed = true;
         if (compare(last, msg[-1].base_len, name, msg->base_len) == 0)
-            msg[-1].same_base = msg->same_base = true;
+            list->moved = msg[-1].same_base = msg->same_base = true;
     }
 }
 
@@ -372,10 +375,6 @@ trim(struct maildir_list *list)
     struct maildir_msg *msgs;
     char *text;
 
-    if (list->count == 0) {
-        maildir_list_free(list);
-        return;
-    }
     msgs = realloc(list->msgs, list->count * sizeof(msgs[0]));
     if (msgs != NULL) {
         list->msgs = msgs;
@@ -392,23 +391,27 @@ int32_t
 maildir_list_read(struct maildir_list *list, int dir_fd, const char *path,
                   bool log_odd)
 {
+    int left = READINGS;
     int32_t rc;
 
     memset(list, 0, sizeof(*list));
-    /* new before cur: what moves meanwhile is seen twice, not missed. */
-    rc = read_folder(list, dir_fd, path, FOLDER_NEW, log_odd);
-    if (rc == KPOP_OK)
-        rc = read_folder(list, dir_fd, path, FOLDER_CUR, log_odd);
-    if (rc != KPOP_OK) {
+    do {
         maildir_list_free(list);
-        return rc;
-    }
-    if (list->count == 0)
-        return KPOP_OK;
-    qsort_r(list->msgs, list->count, sizeof(list->msgs[0]), by_order, list);
-    trim(list);
-    mark_same(list);
-    return KPOP_OK;
+        /* new before cur: what moves meanwhile is seen twice, not missed. */
+        rc = read_folder(list, dir_fd, path, FOLDER_NEW, log_odd);
+        if (rc == KPOP_OK)
+            rc = read_folder(list, dir_fd, path, FOLDER_CUR, log_odd);
+        if (rc != KPOP_OK || list->count == 0)
+            continue;
+        qsort_r(list->msgs, list->count, sizeof(list->msgs[0]), by_order,
+                list);
+        mark_same(list);
+    } while (rc == KPOP_OK && list->moved && --left > 0);
+    if (rc != KPOP_OK)
+        maildir_list_free(list);
+    if (list->count > 0)
+        trim(list);
+    return rc;
 }
 
 static bool

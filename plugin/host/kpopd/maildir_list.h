@@ -41,6 +41,8 @@ struct maildir_list {
     size_t text_room;
     /* An entry could not be read, which may change without a trace. */
     bool unsure;
+    /* An entry was gone or came twice: perhaps it was renamed meanwhile. */
+    bool moved;
 };
 
 enum { MAILDIR_HASH_SIZE = 33 };
