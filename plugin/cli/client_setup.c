@@ -11,6 +11,7 @@
 
 #include "plugin/cli/cli.h"
 #include "plugin/cli/json.h"
+#include "plugin/host/kpopd/words.h"
 
 enum { KPOP_PORT = 1109, RC_MAX = 2048 };
 
@@ -35,15 +36,15 @@ value_of(const struct setup *setup, const char *key)
 static bool
 has_kpop_port(const char *listen)
 {
-    while (*(listen += strspn(listen, " \t")) != '\0') {
-        size_t len = strcspn(listen, " \t");
+    size_t len;
+
+    for (; (listen = words_next(listen, &len)) != NULL; listen += len) {
         size_t port = len;
 
         while (port > 0 && listen[port - 1] != ':')
             port--;
         if (strtoul(listen + port, NULL, 10) == KPOP_PORT)
             return true;
-        listen += len;
     }
     return false;
 }

@@ -22,6 +22,7 @@
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/module.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/words.h"
 
 /* In this order: later ones leave to earlier ones what those have told. */
 static const struct {
@@ -163,7 +164,7 @@ doctor_value(const struct doctor *doctor, const char *key)
 bool
 doctor_lists(const struct doctor *doctor, const char *key, const char *word)
 {
-    return kpopd_settings_list(doctor_value(doctor, key), word);
+    return words_have(doctor_value(doctor, key), word);
 }
 
 int

@@ -364,6 +364,19 @@ def store_at_a_plain_file():
     refused_value("store", f"maildir:{path}/%u", path, "dovecot-kpop")
 
 
+def sandbox_paths_that_are_no_folders():
+    """A folder above must not be opened instead."""
+    server = good()
+    missing = os.path.join(server.mail, "elsewhere")
+    os.chmod(server.mail, 0o755)
+    for value, part in ((f"{server.mail} mail", "mail: an absolute path"),
+                        (f"{server.mail} {missing}", f"{missing}: No such"),
+                        (server.path, f"{server.path}: it is not a folder")):
+        refused_value("sandbox_paths", value, part)
+    server.configure(sandbox_paths=f"{server.mail}  {server.mail}/")
+    server.start().stop()
+
+
 def store_whose_users_would_meet():
     for value, part in (("maildir:/var/mail", "%u"),
                         ("maildir:/var/mail/%d", "%u"),

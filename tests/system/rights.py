@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -297,6 +298,25 @@ def mail_behind_a_link_wants_its_folder_named():
         server.reload()
         server.await_log(r"event=process\.ready", mark)
         works(server)
+
+
+def folder_that_vanished_opens_none_above_it():
+    """A worker that comes later must not get what lies around it."""
+    needs_confinement()
+    elsewhere = os.path.join(scratch.name, "vanishes")
+    os.mkdir(elsewhere)
+    beside = os.path.join(scratch.name, "beside")
+    with open(beside, "w", encoding="ascii"):
+        pass
+    with kpopd(sandbox_paths=elsewhere) as server:
+        os.rmdir(elsewhere)
+        mark = server.mark()
+        os.kill(one(server, "worker"), signal.SIGKILL)
+        server.await_log(r"event=process\.start .*kind=worker", mark)
+        works(server)
+        found = try_in(one(server, "worker"),
+                       beside=call("open", text(beside), os.O_RDONLY))
+        are_refused(found, "beside")
 
 
 def kernel_without_landlock_is_told_and_works():

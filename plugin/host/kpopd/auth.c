@@ -23,6 +23,7 @@
 #include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/permit.h"
 #include "plugin/host/kpopd/process.h"
+#include "plugin/host/kpopd/words.h"
 
 /* An exchange outlives the login timer by this, milliseconds: the session
  * that owns it ends it, this is for one that forgot. */
@@ -421,16 +422,14 @@ leave_tickets_out(const struct auth *auth, char *error, size_t error_size)
     const char *all = auth->api->get(plugin, "mechanisms");
     char names[256] = "";
     size_t len = 0;
+    size_t n;
     int32_t rc;
 
-    while (*(all += strspn(all, " \t")) != '\0') {
-        size_t n = strcspn(all, " \t");
-
+    for (; (all = words_next(all, &n)) != NULL; all += n) {
         if (!(n == 6 && memcmp(all, "GSSAPI", n) == 0)
             && len + n + 2 < sizeof(names))
             len += (size_t)snprintf(names + len, sizeof(names) - len,
                                     "%.*s ", (int)n, all);
-        all += n;
     }
     rc = auth->api->set(plugin, "listen_kpop", "", error, error_size);
     if (rc == KPOP_OK)

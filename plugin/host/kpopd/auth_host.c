@@ -14,6 +14,7 @@
 #include "plugin/host/kpopd/auth.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics.h"
+#include "plugin/host/kpopd/words.h"
 
 /* In an auth process, not in the check before the start. */
 static bool auth_host_serves;
@@ -142,7 +143,7 @@ may_act_for(const struct auth_host_context *context,
                   || strcmp(identity->mechanism, "GSSAPI") == 0;
 
     return ticket == (strchr(identity->authcid, '@') != NULL)
-           && kpopd_settings_list(s->proxy_users, identity->authcid)
+           && words_have(s->proxy_users, identity->authcid)
            && is_mailbox(identity->requested);
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "plugin/host/kpopd/words.h"
+
 static void
 mix(uint64_t *print, uint64_t value)
 {
@@ -40,21 +42,13 @@ certwatch_print(const char *files)
 {
     uint64_t print = 0xcbf29ce484222325u;
     char path[PATH_MAX];
+    size_t len;
 
-    for (;;) {
-        size_t len;
-
-        files += strspn(files, " \t");
-        len = strcspn(files, " \t");
-        if (len == 0)
-            return print;
-        if (len < sizeof(path)) {
-            memcpy(path, files, len);
-            path[len] = '\0';
+    for (; (files = words_next(files, &len)) != NULL; files += len) {
+        if (words_copy(files, len, path, sizeof(path)))
             mix_file(&print, path);
-        }
-        files += len;
     }
+    return print;
 }
 
 void

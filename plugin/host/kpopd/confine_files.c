@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/confine.h"
+#include "plugin/host/kpopd/words.h"
 
 /* Of version 3, which older headers lack. */
 #ifndef LANDLOCK_ACCESS_FS_TRUNCATE
@@ -55,50 +56,23 @@ confine_files_version(void)
     return version >= VERSION_NEEDED ? (int)version : 0;
 }
 
-/* The folder, or the nearest one above that is there: what is mounted or made
- * later lies below it. */
-static int
-open_folder(const char *path)
-{
-    char at[PATH_MAX];
-    char *slash;
-    int fd;
-
-    snprintf(at, sizeof(at), "%s", path);
-    while ((fd = open(at[0] != '\0' ? at : "/",
-                      O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0
-           && (errno == ENOENT || errno == ENOTDIR)
-           && (slash = strrchr(at, '/')) != NULL)
-        *slash = '\0';
-    return fd;
-}
-
+/* This folder and no other: where it is missing, one above it would open more
+ * than was asked for. */
 static int
 allow(const struct rules *rules, const char *path, uint64_t access)
 {
     struct landlock_path_beneath_attr beneath = {
         .allowed_access = access & rules->handled,
-        .parent_fd = open_folder(path),
+        .parent_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
     };
     long rc;
 
     if (beneath.parent_fd < 0)
-        return errno == EACCES ? 0 : -1; /* it can't be reached anyway */
+        return errno == ENOENT || errno == ENOTDIR || errno == EACCES ? 0 : -1;
     rc = syscall(SYS_landlock_add_rule, rules->fd,
                  LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
     close(beneath.parent_fd);
     return (int)rc;
-}
-
-/* What comes before the first part of a template that differs. */
-static int
-allow_store(const struct rules *rules, const char *store)
-{
-    char path[PATH_MAX];
-
-    snprintf(path, sizeof(path), "%.*s", (int)strcspn(store, "%"), store);
-    *(strrchr(path, '/') != NULL ? strrchr(path, '/') : path) = '\0';
-    return allow(rules, path, may_take);
 }
 
 static int
@@ -107,10 +81,9 @@ allow_words(const struct rules *rules, const char *list)
     char path[PATH_MAX];
     size_t len;
 
-    for (; *(list += strspn(list, " \t")) != '\0'; list += len) {
-        len = strcspn(list, " \t");
-        snprintf(path, sizeof(path), "%.*s", (int)len, list);
-        if (allow(rules, path, may_take) != 0)
+    for (; (list = words_next(list, &len)) != NULL; list += len) {
+        if (words_copy(list, len, path, sizeof(path))
+            && allow(rules, path, may_take) != 0)
             return -1;
     }
     return 0;
@@ -124,7 +97,7 @@ allow_worker(const struct rules *rules, const struct settings *settings)
     int rc = allow(rules, settings->state_dir, may_keep);
 
     if (rc == 0 && settings->store != NULL)
-        rc = allow_store(rules, settings->store);
+        rc = allow(rules, settings->store_folder, may_take);
     return rc == 0 ? allow_words(rules, settings->sandbox_paths) : rc;
 }
 

@@ -78,8 +78,9 @@ log_refused(const char *path, int error)
     else if (error == ENOTDIR)
         text = kpopd_maildirs_only;
     else if (error == EACCES && access(path, R_OK | X_OK) == 0)
-        text = "it is outside of the store's folder; name the folder where it "
-               "really is in sandbox_paths";
+        text = "it is outside of the store's folder: name the folder where it "
+               "really is in sandbox_paths; or that was made or mounted since "
+               "kpopd began: reload";
     else if (error == EACCES)
         text = "the user run_as may not read it";
     log_event(KPOP_LOG_ERROR, "store.fail", "path=%s call=open text=\"%s\"",

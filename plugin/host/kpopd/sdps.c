@@ -10,6 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "plugin/host/kpopd/words.h"
+
 /* A field: its name, and its value without the blanks around it. */
 struct field {
     const char *name;
@@ -78,10 +80,8 @@ is_one_of(const struct field *field, const char *names)
 {
     size_t len;
 
-    for (; *names != '\0'; names += len) {
-        names += strspn(names, " \t");
-        len = strcspn(names, " \t");
-        if (len > 0 && is_named(field, names, len))
+    for (; (names = words_next(names, &len)) != NULL; names += len) {
+        if (is_named(field, names, len))
             return true;
     }
     return false;

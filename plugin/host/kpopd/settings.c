@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/metrics_listen.h"
+#include "plugin/host/kpopd/words.h"
 
 #define KEY(kind, min, max, name, standard, choices, help)                    \
     { sizeof(struct kpop_key), (kind), (min), (max), (name), (standard),     \
@@ -181,6 +182,17 @@ template_fault(const char *path)
                 : "the path needs %u, else all users would share a maildrop";
 }
 
+/* Octets up to the / before the first %, with it. */
+static size_t
+folder_len(const char *path)
+{
+    size_t len = strcspn(path, "%");
+
+    while (len > 1 && path[len - 1] != '/')
+        len--;
+    return len;
+}
+
 static int32_t
 read_store(const struct reading *r)
 {
@@ -202,7 +214,10 @@ read_store(const struct reading *r)
     if (fault != NULL)
         return reading_blame(r, "store", fault);
     r->settings->store = strdup(path);
-    return r->settings->store != NULL ? KPOP_OK : reading_no_memory(r);
+    r->settings->store_folder = strndup(path, folder_len(path));
+    return r->settings->store != NULL && r->settings->store_folder != NULL
+               ? KPOP_OK
+               : reading_no_memory(r);
 }
 
 /* Days of EXPIRE (RFC 2449 section 6.7). */
@@ -277,17 +292,14 @@ read_networks(const struct reading *r, const char *key,
     const char *at = reading_text(r, key);
     char word[ADDRESS_TEXT_MAX];
     char sentence[160];
+    size_t len;
 
     /* No more networks than octets in the text. */
     *networks_out = calloc(strlen(at) + 1, sizeof((*networks_out)[0]));
     if (*networks_out == NULL)
         return reading_no_memory(r);
-    for (at += strspn(at, " \t"); *at != '\0'; at += strspn(at, " \t")) {
-        size_t span = strcspn(at, " \t");
-
-        snprintf(word, sizeof(word), "%.*s",
-                 (int)(span < INT_MAX ? span : INT_MAX), at);
-        if (span >= sizeof(word)
+    for (; (at = words_next(at, &len)) != NULL; at += len) {
+        if (!words_copy(at, len, word, sizeof(word))
             || !network_parse(word, &(*networks_out)[*count_out])) {
             snprintf(sentence, sizeof(sentence),
                      "%s is no network such as 10.0.0.0/8 or 2001:db8::/32",
@@ -295,7 +307,6 @@ read_networks(const struct reading *r, const char *key,
             return reading_blame(r, key, sentence);
         }
         (*count_out)++;
-        at += span;
     }
     return KPOP_OK;
 }
@@ -317,7 +328,7 @@ bool
 kpopd_settings_proxied(const struct settings *settings, const char *service)
 {
     return settings->proxy_count > 0
-           && kpopd_settings_list(settings->proxy_services, service);
+           && words_have(settings->proxy_services, service);
 }
 
 static int32_t
@@ -389,7 +400,7 @@ read_module_keys(const struct reading *r)
 
     /* A site that has only passwords need not have a keytab. */
     const bool gssapi =
-        kpopd_settings_list(reading_text(r, "mechanisms"), "GSSAPI")
+        words_have(reading_text(r, "mechanisms"), "GSSAPI")
         && access(reading_text(r, "keytab"), F_OK) == 0;
 
     for (i = 0;; i++) {
@@ -401,7 +412,7 @@ read_module_keys(const struct reading *r)
             s->tickets_wanted = true;
     }
     s->external =
-        kpopd_settings_list(reading_text(r, "mechanisms"), "EXTERNAL")
+        words_have(reading_text(r, "mechanisms"), "EXTERNAL")
         && reading_text(r, "tls_client_ca")[0] != '\0';
     s->layers = gssapi && strtoul(reading_text(r, "max_ssf"), NULL, 10) > 0;
     s->state_dir = strdup(reading_text(r, "state_dir"));
@@ -458,6 +469,7 @@ void
 kpopd_settings_free(struct settings *settings)
 {
     free(settings->store);
+    free(settings->store_folder);
     free(settings->password_where);
     free(settings->secret_where);
     free(settings->hostname);

@@ -46,6 +46,7 @@ enum secret_source { SECRETS_NONE, SECRETS_FILE, SECRETS_SASLDB };
 
 struct settings {
     char *store;         /* template of the maildir's path; NULL = none */
+    char *store_folder;  /* what stands before its first %, up to the / */
     enum password_source password_source;
     char *password_where; /* a file, a service of PAM, a socket */
     enum secret_source secret_source;
@@ -102,8 +103,6 @@ bool kpopd_settings_want_pool(const struct settings *settings,
 /* Does a connection to this service begin with a proxy's header? */
 bool kpopd_settings_proxied(const struct settings *settings,
                             const char *service);
-/* Is word one of the words of a list? */
-bool kpopd_settings_list(const char *list, const char *word);
 void kpopd_settings_free(struct settings *settings);
 
 #endif

@@ -127,22 +127,6 @@ settings_read_logins(const struct reading *r)
 }
 
 bool
-kpopd_settings_list(const char *list, const char *word)
-{
-    const size_t len = strlen(word);
-
-    for (list += strspn(list, " \t"); *list != '\0';
-         list += strspn(list, " \t")) {
-        const size_t span = strcspn(list, " \t");
-
-        if (span == len && memcmp(list, word, len) == 0)
-            return true;
-        list += span;
-    }
-    return false;
-}
-
-bool
 kpopd_settings_want_pool(const struct settings *settings, enum auth_pool pool)
 {
     switch (pool) {

@@ -28,6 +28,7 @@
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/host/kpopd/statefiles.h"
+#include "plugin/host/kpopd/words.h"
 #include "plugin/host/kpopd/worker.h"
 
 enum { CHECK_SECONDS = 60 };
@@ -315,30 +316,56 @@ warn_of_readable(const struct setup *setup)
         warn_if_readable("secrets", s->secret_where);
 }
 
+static int
+check_folder(const struct setup *setup, const char *key, const char *path,
+             const char *not_a_folder, char *error, size_t error_size)
+{
+    const char *why = NULL;
+    struct stat st;
+
+    if (path[0] != '/')
+        why = "an absolute path is needed";
+    else if (stat(path, &st) != 0)
+        why = errno == ENOTDIR ? not_a_folder : strerror(errno);
+    else if (!S_ISDIR(st.st_mode))
+        why = not_a_folder;
+    else if (access(path, X_OK) != 0)
+        why = "the user of the workers may not go there";
+    return why == NULL ? 0
+                       : blame_path(setup, key, path, why, error, error_size);
+}
+
+/* A word that is misspelt would leave mail out of reach. */
+static int
+check_sandbox_paths(const struct setup *setup, char *error, size_t error_size)
+{
+    const char *list = setup->settings.sandbox_paths;
+    char path[PATH_MAX];
+    size_t len;
+    int rc = 0;
+
+    for (; rc == 0 && (list = words_next(list, &len)) != NULL; list += len) {
+        if (words_copy(list, len, path, sizeof(path)))
+            rc = check_folder(setup, "sandbox_paths", path,
+                              "it is not a folder", error, error_size);
+        else
+            rc = blame_path(setup, "sandbox_paths", path,
+                            "the path is too long", error, error_size);
+    }
+    return rc;
+}
+
 /* With the rights of run_as: what comes before the first % must be there. */
 static int
 check_store(const struct setup *setup, char *error, size_t error_size)
 {
-    char path[PATH_MAX];
-    struct stat st;
-
     if (check_worker_keytab(setup, error, error_size) != 0)
         return -1;
     warn_of_readable(setup);
-    snprintf(path, sizeof(path), "%s", setup->settings.store);
-    path[strcspn(path, "%")] = '\0';
-    /* The part of a component that stands before the %. */
-    path[strrchr(path, '/') - path + 1] = '\0';
-    if (stat(path, &st) != 0)
-        return blame_path(setup, "store", path,
-                          errno == ENOTDIR ? kpopd_maildirs_only
-                                           : strerror(errno),
-                          error, error_size);
-    if (access(path, X_OK) != 0)
-        return blame_path(setup, "store", path,
-                          "the user of the workers may not go there", error,
-                          error_size);
-    return 0;
+    if (check_folder(setup, "store", setup->settings.store_folder,
+                     kpopd_maildirs_only, error, error_size) != 0)
+        return -1;
+    return check_sandbox_paths(setup, error, error_size);
 }
 
 /* 0, or -1; with a sentence, or with what the caller wants to know. */
@@ -362,6 +389,25 @@ run_check(check_fn *check, const struct setup *setup,
     _exit(rc == 0 ? 0 : 1);
 }
 
+/* A child with a pipe from it: fork(2)'s result, or -1 with errno. */
+static pid_t
+start_check(int fds[2])
+{
+    pid_t pid;
+    int saved;
+
+    if (pipe2(fds, O_CLOEXEC) != 0)
+        return -1;
+    pid = fork();
+    if (pid < 0) {
+        saved = errno;
+        close(fds[0]);
+        close(fds[1]);
+        errno = saved;
+    }
+    return pid;
+}
+
 static int
 check_as(check_fn *check, const struct setup *setup,
          const struct account *account, char *error, size_t error_size)
@@ -372,17 +418,10 @@ check_as(check_fn *check, const struct setup *setup,
     int fds[2];
     pid_t pid;
 
-    if (pipe2(fds, O_CLOEXEC) != 0) {
-        snprintf(error, error_size, "cannot start a check: %s",
-                 strerror(errno));
-        return -1;
-    }
-    pid = fork();
+    pid = start_check(fds);
     if (pid < 0) {
         snprintf(error, error_size, "cannot start a check: %s",
                  strerror(errno));
-        close(fds[0]);
-        close(fds[1]);
         return -1;
     }
     if (pid == 0)
@@ -414,8 +453,8 @@ warn_of_no_way_in(const struct setup *setup)
     const struct settings *s = &setup->settings;
     const struct kpop_api *api = setup->api;
     const char *names = api->get(setup->sessions, "mechanisms");
-    bool passwords = kpopd_settings_list(names, "USER")
-                     || kpopd_settings_list(names, "PLAIN");
+    bool passwords = words_have(names, "USER")
+                     || words_have(names, "PLAIN");
     bool secrets = strstr(names, "APOP") != NULL
                    || strstr(names, "CRAM") != NULL
                    || strstr(names, "SCRAM") != NULL;
@@ -442,7 +481,7 @@ setup_check(struct setup *setup, char *error, size_t error_size)
         || check_as(check_logins, setup, &s->auth_user, error, error_size)
                != 0)
         return -1;
-    setup->gssapi_works = kpopd_settings_list(error, "GSSAPI");
+    setup->gssapi_works = words_have(error, "GSSAPI");
     warn_of_no_way_in(setup);
     error[0] = '\0';
     return 0;
