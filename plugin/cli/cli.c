@@ -6,7 +6,11 @@
  */
 #include "plugin/cli/cli.h"
 
+#include <krb5.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "plugin/cli/json.h"
 #include "plugin/host/kpopd/module.h"
@@ -51,6 +55,40 @@ cli_read(const struct cli *cli)
     if (setup == NULL)
         cli_error(cli, error);
     return setup;
+}
+
+void
+cli_give_up(const char *format, ...)
+{
+    va_list args;
+
+    fputs("kpopctl: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(CLI_BAD);
+}
+
+char *
+cli_copy(const char *text)
+{
+    char *copy = strdup(text);
+
+    if (copy == NULL)
+        cli_give_up("out of memory");
+    return copy;
+}
+
+struct _krb5_context *
+cli_kerberos(void)
+{
+    krb5_context context = NULL;
+    krb5_error_code code = krb5_init_context(&context);
+
+    if (code != 0)
+        cli_give_up("libkrb5 can't begin: %s", strerror(code));
+    return context;
 }
 
 const char *

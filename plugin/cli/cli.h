@@ -69,6 +69,16 @@ struct setup *cli_read(const struct cli *cli);
 /* A sentence about the configuration: a line, or an object with "error". */
 void cli_error(const struct cli *cli, const char *sentence);
 
+/* Ends kpopctl with CLI_BAD after this sentence on standard error.  For
+ * commands that only look: they must not conclude from what they couldn't
+ * see, and leave nothing half done. */
+_Noreturn void cli_give_up(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+/* A copy for the caller to free; gives up when there is no memory. */
+char *cli_copy(const char *text);
+/* libkrb5, for krb5_free_context(); gives up when it can't begin. */
+struct _krb5_context *cli_kerberos(void);
+
 /* ECMA-48: begins and ends a piece of text; "" where there are no colours. */
 enum cli_colour { PLAIN, BOLD, DIM, RED, GREEN, YELLOW };
 const char *cli_colour(const struct cli *cli, enum cli_colour colour);

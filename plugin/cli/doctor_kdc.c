@@ -404,19 +404,19 @@ doctor_kdc(struct doctor *doctor)
     char principal[DOCTOR_TEXT_MAX];
     char name[DOCTOR_TEXT_MAX];
 
-    if (!doctor->tickets || krb5_init_context(&asking.context) != 0)
+    if (!doctor->tickets)
         return;
+    asking.context = cli_kerberos();
     krb5_set_kdc_recv_hook(asking.context, hear, &asking);
     snprintf(name, sizeof(name), "FILE:%s", doctor_value(doctor, "keytab"));
     doctor_principal(asking.context, doctor, doctor->host, principal);
-    if (krb5_kt_resolve(asking.context, name, &asking.keytab) == 0
-        && krb5_cc_new_unique(asking.context, "MEMORY", NULL, &asking.cache)
-               == 0)
-        ask(&asking, principal);
-    if (asking.cache != NULL)
-        (void)krb5_cc_destroy(asking.context, asking.cache);
-    if (asking.keytab != NULL)
-        (void)krb5_kt_close(asking.context, asking.keytab);
+    if (krb5_kt_resolve(asking.context, name, &asking.keytab) != 0
+        || krb5_cc_new_unique(asking.context, "MEMORY", NULL, &asking.cache)
+               != 0)
+        cli_give_up("out of memory");
+    ask(&asking, principal);
+    (void)krb5_cc_destroy(asking.context, asking.cache);
+    (void)krb5_kt_close(asking.context, asking.keytab);
     krb5_free_principal(asking.context, asking.client);
     krb5_free_context(asking.context);
 }

@@ -151,19 +151,15 @@ add_key(struct doctor *doctor, krb5_context context,
     if (doctor->key_count >= KEYS_MAX)
         return false;
     more = realloc(doctor->keys, (doctor->key_count + 1) * sizeof(*more));
-    if (more == NULL)
-        return false;
+    if (more == NULL
+        || krb5_unparse_name(context, entry->principal, &name) != 0)
+        cli_give_up("out of memory");
     doctor->keys = more;
-    more += doctor->key_count;
-    if (krb5_unparse_name(context, entry->principal, &name) != 0)
-        return true;
-    more->principal = strdup(name);
+    more += doctor->key_count++;
+    more->principal = cli_copy(name);
     more->kvno = entry->vno;
     more->enctype = entry->key.enctype;
     krb5_free_unparsed_name(context, name);
-    if (more->principal == NULL)
-        return false;
-    doctor->key_count++;
     return true;
 }
 

@@ -53,15 +53,16 @@ has_key_for(const struct doctor *doctor, const char *name)
 {
     char principal[DOCTOR_TEXT_MAX];
     char lower[DOCTOR_NAME_MAX];
-    krb5_context context = NULL;
+    krb5_context context;
     size_t i;
 
     for (i = 0; i < sizeof(lower) - 1 && name[i] != '\0'; i++)
         lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] + 32)
                                                     : name[i];
     lower[i] = '\0';
-    if (!doctor->keytab_read || krb5_init_context(&context) != 0)
+    if (!doctor->keytab_read)
         return true; /* nobody knows */
+    context = cli_kerberos();
     doctor_principal(context, doctor, lower, principal);
     krb5_free_context(context);
     return doctor_has_key(doctor, principal);
@@ -73,7 +74,7 @@ check_back(struct doctor *doctor, const struct addrinfo *entry)
     char principal[DOCTOR_TEXT_MAX];
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE];
     char name[DOCTOR_NAME_MAX];
-    krb5_context context = NULL;
+    krb5_context context;
 
     if (getnameinfo(entry->ai_addr, entry->ai_addrlen, address,
                     sizeof(address), NULL, 0, NI_NUMERICHOST) != 0)
@@ -87,9 +88,9 @@ check_back(struct doctor *doctor, const struct addrinfo *entry)
         return;
     }
     if (strcasecmp(name, doctor->host) == 0 || !doctor->tickets
-        || has_key_for(doctor, name)
-        || krb5_init_context(&context) != 0)
+        || has_key_for(doctor, name))
         return;
+    context = cli_kerberos();
     doctor_principal(context, doctor, name, principal);
     krb5_free_context(context);
     doctor_mend_key(doctor, principal, true, "");

@@ -262,11 +262,11 @@ void
 doctor_ports(struct doctor *doctor)
 {
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        char *words = strdup(doctor_value(doctor, keys[i]));
+        char *words = cli_copy(doctor_value(doctor, keys[i]));
         char *rest = words;
         char *word;
 
-        while (rest != NULL && (word = strtok_r(rest, " \t", &rest)) != NULL)
+        while ((word = strtok_r(rest, " \t", &rest)) != NULL)
             check_word(doctor, keys[i], word);
         free(words);
     }

@@ -271,8 +271,8 @@ check_pair(struct pair *pair)
 void
 doctor_tls(struct doctor *doctor)
 {
-    char *certificates = strdup(doctor_value(doctor, "tls_certificate"));
-    char *keys = strdup(doctor_value(doctor, "tls_key"));
+    char *certificates = cli_copy(doctor_value(doctor, "tls_certificate"));
+    char *keys = cli_copy(doctor_value(doctor, "tls_key"));
     char *more = certificates;
     char *more_keys = keys;
     struct pair first = { doctor, NULL, NULL, false };
@@ -280,8 +280,7 @@ doctor_tls(struct doctor *doctor)
     bool good = true;
     char *word;
 
-    while (more != NULL && keys != NULL
-           && (word = strtok_r(more, " \t", &more)) != NULL) {
+    while ((word = strtok_r(more, " \t", &more)) != NULL) {
         const char *key = strtok_r(more_keys, " \t", &more_keys);
         struct pair pair = { doctor, word, key != NULL ? key : word, false };
 

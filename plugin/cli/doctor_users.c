@@ -67,10 +67,8 @@ find_account(struct doctor *doctor, size_t role, struct account *account_out)
     }
     account_out->uid = entry->pw_uid;
     account_out->gid = entry->pw_gid;
-    if (geteuid() == 0) {
-        account_out->name = strdup(name);
-        return account_out->name != NULL;
-    }
+    if (geteuid() == 0)
+        account_out->name = cli_copy(name);
     return true;
 }
 

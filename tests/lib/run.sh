@@ -31,6 +31,9 @@ prepare()
         export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan"
         export LSAN_OPTIONS="suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0"
         ;;
+    coverage)
+        slow=3
+        ;;
     tsan)
         slow=3
         export TSAN_OPTIONS="halt_on_error=1:log_path=$reports/tsan"
@@ -52,9 +55,8 @@ prepare()
     export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
     unset KRB5_CONFIG KRB5CCNAME KRB5_KTNAME KRB5_TRACE KRB5RCACHENAME \
         DISPLAY LD_PRELOAD
-    # A test must not depend on who runs it; each user adds to the counts.
+    # A test must not depend on who runs it.
     umask 022
-    [ "$1" != coverage ] || umask 0
 }
 
 # programs_of GROUP: one path a line.

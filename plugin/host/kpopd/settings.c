@@ -145,7 +145,9 @@ kpopd_settings_declare(const struct kpop_api *api, struct kpop_plugin *plugin,
     for (i = 0; i < kpopd_key_count; i++) {
         rc = api->declare(plugin, &kpopd_keys[i]);
         if (rc != KPOP_OK) {
-            snprintf(error, error_size, "the module refuses the key %s",
+            snprintf(error, error_size,
+                     rc == KPOP_NO_MEMORY ? "out of memory (key %s)"
+                                          : "the module refuses the key %s",
                      kpopd_keys[i].name);
             return rc;
         }

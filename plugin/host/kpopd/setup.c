@@ -34,6 +34,13 @@
 enum { CHECK_SECONDS = 60 };
 
 static int32_t
+no_memory(char *error, size_t error_size)
+{
+    snprintf(error, error_size, "out of memory");
+    return KPOP_NO_MEMORY;
+}
+
+static int32_t
 load_plugin(kpop_plugin_entry_fn entry, const struct kpop_host *host,
             const char *path, struct setup *setup,
             struct kpop_plugin **plugin_out, char *error, size_t error_size)
@@ -91,7 +98,7 @@ part_tls(struct setup *setup, char *error, size_t error_size)
                  api->get(setup->sessions, keys[2]),
                  api->get(setup->sessions, keys[3])) < 0) {
         setup->tls_files = NULL;
-        return KPOP_NO_MEMORY;
+        return no_memory(error, error_size);
     }
     setup->tls_print = certwatch_print(setup->tls_files);
     for (i = 0; i < sizeof(keys) / sizeof(keys[0]) && rc == KPOP_OK; i++)
@@ -111,7 +118,7 @@ read_settings(struct setup *setup, char *error, size_t error_size)
         return rc;
     s->worker_replay_cache = s->replay_cache;
     s->replay_cache = strdup(api->get(setup->logins, "replay_cache"));
-    return s->replay_cache != NULL ? KPOP_OK : KPOP_NO_MEMORY;
+    return s->replay_cache != NULL ? KPOP_OK : no_memory(error, error_size);
 }
 
 struct setup *
@@ -121,7 +128,7 @@ setup_read(kpop_plugin_entry_fn entry, const char *path, char *error,
     struct setup *setup = calloc(1, sizeof(*setup));
 
     if (setup == NULL) {
-        snprintf(error, error_size, "out of memory");
+        (void)no_memory(error, error_size);
         return NULL;
     }
     if (load_plugin(entry, &worker_host, path, setup, &setup->sessions,

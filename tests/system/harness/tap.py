@@ -40,7 +40,7 @@ def true(condition, what):
 
 
 # A checker makes programs slow, never wrong: deadlines stretch, that's all.
-SLOW = {"valgrind": 20, "asan": 3, "tsan": 3}.get(
+SLOW = {"valgrind": 20, "asan": 3, "tsan": 3, "coverage": 3}.get(
     os.environ.get("KPOP_CHECKER", ""), 1)
 PLAIN = os.environ.get("KPOP_CHECKER", "") == ""
 
