@@ -326,6 +326,7 @@ coverage:
 	find build-coverage -name '*.gcno' | sed 's/gcno$$/gcda/' | xargs touch
 	chmod -R a+rwX build-coverage
 	BUILD=build-coverage tests/run --coverage unit dialog abi system
+	find build-coverage -name '*.gcda' -empty -delete
 	$(PYTHON) tests/lib/coverage.py build-coverage
 
 check-valgrind:
