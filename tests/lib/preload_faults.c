@@ -163,7 +163,8 @@ asprintf(char **text_out, const char *format, ...)
     return rc;
 }
 
-int __asprintf_chk(char **text_out, int flag, const char *format, ...);
+int __asprintf_chk(char **text_out, int flag, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 EXPORT int
 __asprintf_chk(char **text_out, int flag, const char *format, ...)
