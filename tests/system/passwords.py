@@ -387,8 +387,13 @@ class Saslauthd:
         self.process = subprocess.Popen(
             self.words, env=self.env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        tap.await_(lambda: os.path.exists(self.socket), "saslauthd listens")
+        tap.await_(self._listens, "saslauthd listens")
         os.chmod(self.socket, 0o777)
+
+    def _listens(self):
+        """The socket is there some time before somebody listens at it."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self.socket) == 0
 
     def signal(self, number):
         os.kill(self.process.pid, number)
