@@ -52,18 +52,40 @@ use_list(struct maildir_list *list)
     }
 }
 
+/* In TMPDIR, else in memory; gone at the end. */
+static char path[4096];
+
+static void
+remove_index(void)
+{
+    unlink(path);
+}
+
+static int
+make_index(void)
+{
+    const char *folder = getenv("TMPDIR");
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/kpop-fuzz-index-XXXXXX",
+             folder != NULL ? folder : "/dev/shm");
+    fd = mkstemp(path);
+    if (fd < 0 || atexit(remove_index) != 0)
+        abort();
+    return fd;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static char path[] = "/dev/shm/kpop-fuzz-index-XXXXXX";
     static int fd = -1;
     struct maildir_head head;
     struct maildir_head read_head;
     struct maildir_list list;
     struct maildir_list other;
 
-    if (fd < 0 && (fd = mkstemp(path)) < 0)
-        abort();
+    if (fd < 0)
+        fd = make_index();
     if (!make_head(&head, data, size))
         return 0;
     if (ftruncate(fd, 0) != 0
