@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # coverage.py - BUILD [FILE...]: what gcov has counted in a build folder, a
 # line a source file: lines and branches that were passed, of those there are.
-# For each FILE it prints the lines that never were.
+# For each FILE it prints the lines that never were, and those of which a branch
+# never was.
 #
 # SPDX-License-Identifier: MIT
 import collections
@@ -53,8 +54,11 @@ def main(build, *wanted):
             print(f"{name}: lines {share(here[0])}, branches "
                   f"{share(here[1])}")
     for name in wanted:
-        print(f"{name}: never", *sorted(n for n, count in lines[name].items()
-                                        if count == 0))
+        never = {n for n, count in lines[name].items() if count == 0}
+        print(f"{name}: never", *sorted(never))
+        print(f"{name}: in part", *sorted(
+            {n for (n, _), count in branches[name].items() if count == 0}
+            - never))
     print(f"lines {share(total[0])}, branches {share(total[1])}")
 
 
