@@ -127,7 +127,7 @@ mains = $(if $(wildcard tests/$(1)/*.c),$(shell grep $(has_main) \
 	tests/$(1)/*.c))
 parts = $(call objects,$(filter-out $(call mains,$(1)), \
 	$(wildcard tests/$(1)/*.c)))
-test_programs := $(foreach g,unit dialog abi, \
+test_programs := $(foreach g,unit dialog abi bench, \
 	$(patsubst %.c,$(BUILD)/%,$(call mains,$(g))))
 helper_sources := $(filter-out tests/lib/check.c,$(wildcard tests/lib/*.c))
 helpers := $(patsubst %.c,$(BUILD)/%, \
@@ -233,7 +233,7 @@ $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
 	$$(call quiet,LINK)$$(link) $$(program) -o $$@ $$(filter %.o,$$^) \
 		$$(call own_link,$$*.c) $$(filter %.a,$$^) $(test_libs)
 endef
-$(foreach g,unit dialog abi,$(if $(call mains,$(g)), \
+$(foreach g,unit dialog abi bench,$(if $(call mains,$(g)), \
 	$(eval $(call test_group,$(g)))))
 
 # Tests of kpopd's own parts see all of it but main().
