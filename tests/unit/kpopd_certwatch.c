@@ -74,8 +74,21 @@ TEST(print_differs_for_contents_other_files_and_none)
     CHECK(certwatch_print("") == certwatch_print("  "));
 }
 
+TEST(files_are_looked_at_now_and_then)
+{
+    struct certwatch watch = { 0 };
+
+    CHECK(certwatch_is_due(&watch, 1000));
+    CHECK(!certwatch_is_due(&watch, 1000));
+    CHECK(!certwatch_is_due(&watch, 999 + CERTWATCH_EVERY));
+    CHECK(certwatch_is_due(&watch, 1000 + CERTWATCH_EVERY));
+    certwatch_begin(&watch, 7);
+    CHECK(!certwatch_is_due(&watch, 1001 + CERTWATCH_EVERY));
+}
+
 TEST_MAIN("certwatch", T(nothing_changed_is_nothing),
           T(a_change_counts_once_and_when_it_is_calm),
           T(changes_on_the_way_begin_the_wait_again),
           T(what_was_taken_back_is_no_change),
-          T(print_differs_for_contents_other_files_and_none))
+          T(print_differs_for_contents_other_files_and_none),
+          T(files_are_looked_at_now_and_then))

@@ -59,6 +59,15 @@ certwatch_begin(struct certwatch *watch, uint64_t print)
 }
 
 bool
+certwatch_is_due(struct certwatch *watch, uint64_t now)
+{
+    if (now < watch->due)
+        return false;
+    watch->due = now + CERTWATCH_EVERY;
+    return true;
+}
+
+bool
 certwatch_look(struct certwatch *watch, uint64_t print, uint64_t now)
 {
     if (print != watch->seen) {

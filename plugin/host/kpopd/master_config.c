@@ -135,7 +135,7 @@ master_watch_certificates(struct master *master, uint64_t now)
 {
     const struct setup *setup = master->current->setup;
 
-    if (master->stopping
+    if (master->stopping || !certwatch_is_due(&master->certificates, now)
         || !certwatch_look(&master->certificates,
                            certwatch_print(setup->tls_files), now))
         return;
