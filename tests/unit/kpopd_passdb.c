@@ -144,6 +144,29 @@ TEST(file_is_read_again_when_it_changed)
     passdb_close(db);
 }
 
+TEST(file_is_looked_at_once_a_turn)
+{
+    struct passdb *db;
+
+    write_user("alice", "old");
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    passdb_turn(db);
+    CHECK_INT(verify(db, "alice", "old"), KPOP_OK);
+    write_user("alice", "newer");
+    CHECK_INT(passdb_unlocked(db, "alice", error, sizeof(error)), KPOP_OK);
+    CHECK_INT(verify(db, "alice", "old"), KPOP_OK);
+    passdb_turn(db);
+    CHECK_INT(verify(db, "alice", "old"), KPOP_AUTH);
+    /* A failure is no look. */
+    CHECK_INT(unlink(path), 0);
+    passdb_turn(db);
+    CHECK_INT(verify(db, "alice", "newer"), KPOP_TEMP);
+    write_user("alice", "newer");
+    CHECK_INT(verify(db, "alice", "newer"), KPOP_OK);
+    passdb_close(db);
+}
+
 TEST(file_open_to_others_is_refused)
 {
     write_file("alice:x\n", 0644);
@@ -306,6 +329,7 @@ static const struct check_test tests[] = {
     T(password_with_nul_or_of_absurd_length_is_auth),
     T(hash_itself_is_no_password),
     T(file_is_read_again_when_it_changed),
+    T(file_is_looked_at_once_a_turn),
     T(file_open_to_others_is_refused),
     T(malformed_line_is_named_by_number),
     T(user_of_two_lines_is_a_mistake_whichever_is_a_lock),

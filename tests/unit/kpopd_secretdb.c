@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/secretlocks.h"
 #include "plugin/kpop_plugin.h"
 #include "tests/lib/check.h"
 
@@ -50,6 +51,18 @@ static void
 write_text(const char *text)
 {
     write_file(text, strlen(text), 0600);
+}
+
+static int32_t
+unlocked(const char *file, const char *user)
+{
+    struct secretlocks *locks = secretlocks_new(file);
+    int32_t rc;
+
+    CHECK(locks != NULL);
+    rc = secretlocks_ask(locks, user, error, sizeof(error));
+    secretlocks_free(locks);
+    return rc;
 }
 
 static void
@@ -172,8 +185,7 @@ TEST(user_of_two_lines_is_nobody_whichever_is_a_lock)
                                   sizeof(error)), KPOP_TEMP);
         CHECK_INT(secret.size, 0);
         CHECK(strstr(error, ":3: the user has another line above") != NULL);
-        CHECK_INT(secretdb_unlocked(path, "alice", error, sizeof(error)),
-                  KPOP_TEMP);
+        CHECK_INT(unlocked(path, "alice"), KPOP_TEMP);
         check_secret("bob", "b");
     }
 }
@@ -190,16 +202,56 @@ TEST(lock_is_seen_and_no_secret)
               KPOP_AUTH);
     CHECK_INT(secretdb_lookup(path, "carol", &secret, error, sizeof(error)),
               KPOP_OK);
-    CHECK_INT(secretdb_unlocked(path, "alice", error, sizeof(error)),
-              KPOP_DENIED);
-    CHECK_INT(secretdb_unlocked(path, "bob", error, sizeof(error)),
-              KPOP_DENIED);
-    CHECK_INT(secretdb_unlocked(path, "carol", error, sizeof(error)),
+    CHECK_INT(unlocked(path, "alice"), KPOP_DENIED);
+    CHECK_INT(unlocked(path, "bob"), KPOP_DENIED);
+    CHECK_INT(unlocked(path, "carol"), KPOP_OK);
+    CHECK_INT(unlocked(path, "dave"), KPOP_OK);
+    CHECK_INT(unlocked("/nonexistent", "dave"), KPOP_TEMP);
+}
+
+TEST(lock_is_seen_at_once_or_with_the_next_turn)
+{
+    struct secretlocks *locks;
+    char text[64 * 1024] = "";
+    size_t len = 0;
+    int i;
+
+    for (i = 0; i < 1000; i++)
+        len += (size_t)snprintf(text + len, sizeof(text) - len,
+                                "user%d:secret\n", i);
+    write_text(text);
+    locks = secretlocks_new(path);
+    CHECK(locks != NULL);
+    CHECK_INT(secretlocks_ask(locks, "user7", error, sizeof(error)),
               KPOP_OK);
-    CHECK_INT(secretdb_unlocked(path, "dave", error, sizeof(error)), KPOP_OK);
-    CHECK_INT(secretdb_unlocked("/nonexistent", "dave", error,
-                                sizeof(error)),
-              KPOP_TEMP);
+    len += (size_t)snprintf(text + len, sizeof(text) - len, "locked:!\n");
+    write_text(text);
+    CHECK_INT(secretlocks_ask(locks, "locked", error, sizeof(error)),
+              KPOP_DENIED);
+    secretlocks_turn(locks);
+    CHECK_INT(secretlocks_ask(locks, "locked", error, sizeof(error)),
+              KPOP_DENIED);
+    write_text("user7:!secret\n");
+    CHECK_INT(secretlocks_ask(locks, "user7", error, sizeof(error)),
+              KPOP_OK);
+    secretlocks_turn(locks);
+    CHECK_INT(secretlocks_ask(locks, "user7", error, sizeof(error)),
+              KPOP_DENIED);
+    CHECK_INT(secretlocks_ask(locks, "locked", error, sizeof(error)),
+              KPOP_OK);
+    /* A file that is not to be believed locks everybody out, again and
+     * again, until it is mended. */
+    CHECK_INT(chmod(path, 0644), 0);
+    for (i = 0; i < 2; i++) {
+        secretlocks_turn(locks);
+        CHECK_INT(secretlocks_ask(locks, "locked", error, sizeof(error)),
+                  KPOP_TEMP);
+        CHECK(strstr(error, "chmod 0600") != NULL);
+    }
+    CHECK_INT(chmod(path, 0600), 0);
+    CHECK_INT(secretlocks_ask(locks, "locked", error, sizeof(error)),
+              KPOP_OK);
+    secretlocks_free(locks);
 }
 
 TEST_MAIN("kpopd_secretdb",
@@ -209,4 +261,5 @@ TEST_MAIN("kpopd_secretdb",
           T(malformed_lines_are_named_without_their_text),
           T(what_is_no_file_is_refused),
           T(user_of_two_lines_is_nobody_whichever_is_a_lock),
-          T(lock_is_seen_and_no_secret))
+          T(lock_is_seen_and_no_secret),
+          T(lock_is_seen_at_once_or_with_the_next_turn))

@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/filestate.h"
 #include "plugin/kpop_plugin.h"
 
 /* One line, pointing into the text. */
@@ -34,7 +35,7 @@ struct passdb {
     size_t text_size;
     struct credential *credentials; /* sorted by user */
     size_t count;
-    struct stat seen;         /* of the file in text */
+    struct filestate state;   /* of the file in text */
     struct crypt_data *work;
     char dummy[CRYPT_OUTPUT_SIZE]; /* a setting as dear as the real ones */
 };
@@ -231,7 +232,7 @@ mode_fault(const struct stat *st)
 static int
 slurp(struct passdb *db, int fd)
 {
-    size_t size = (size_t)db->seen.st_size;
+    size_t size = (size_t)db->state.seen.st_size;
     size_t have = 0;
     ssize_t got = 1;
 
@@ -263,12 +264,12 @@ load(struct passdb *db, char *error, size_t error_size)
     int fd = open(db->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
     forget(db);
-    if (fd < 0 || fstat(fd, &db->seen) != 0) {
+    if (fd < 0 || fstat(fd, &db->state.seen) != 0) {
         snprintf(error, error_size, "cannot read %s: %s", db->path,
                  strerror(errno));
         goto done;
     }
-    fault = mode_fault(&db->seen);
+    fault = mode_fault(&db->state.seen);
     if (fault != NULL) {
         snprintf(error, error_size, "%s %s", db->path, fault);
         goto done;
@@ -289,27 +290,11 @@ load(struct passdb *db, char *error, size_t error_size)
 done:
     if (rc != 0) {
         forget(db);
-        memset(&db->seen, 0, sizeof(db->seen));
+        memset(&db->state.seen, 0, sizeof(db->state.seen));
     }
     if (fd >= 0)
         close(fd);
     return rc;
-}
-
-static bool
-has_changed(const struct passdb *db)
-{
-    const struct stat *seen = &db->seen;
-    struct stat st;
-
-    if (stat(db->path, &st) != 0)
-        return true;
-    return st.st_ino != seen->st_ino || st.st_dev != seen->st_dev
-           || st.st_size != seen->st_size || st.st_mode != seen->st_mode
-           || st.st_mtim.tv_sec != seen->st_mtim.tv_sec
-           || st.st_mtim.tv_nsec != seen->st_mtim.tv_nsec
-           || st.st_ctim.tv_sec != seen->st_ctim.tv_sec
-           || st.st_ctim.tv_nsec != seen->st_ctim.tv_nsec;
 }
 
 struct passdb *
@@ -376,14 +361,30 @@ compare(struct passdb *db, const char *hash, const char *password)
     return rc;
 }
 
+void
+passdb_turn(struct passdb *db)
+{
+    filestate_turn(&db->state);
+}
+
 /* With the file of now; 0, or -1 with a sentence. */
+static int
+look(struct passdb *db, char *error, size_t error_size)
+{
+    if (filestate_changed(&db->state, db->path)
+        && load(db, error, error_size) != 0)
+        return -1;
+    filestate_good(&db->state);
+    return 0;
+}
+
 static int
 find(struct passdb *db, const char *user, const struct credential **found_out,
      char *error, size_t error_size)
 {
     const struct credential wanted = { .user = user };
 
-    if (has_changed(db) && load(db, error, error_size) != 0)
+    if (look(db, error, error_size) != 0)
         return -1;
     *found_out = db->count == 0 ? NULL
                                 : bsearch(&wanted, db->credentials, db->count,

@@ -24,6 +24,9 @@ enum {
 /* NULL with a sentence when the file can't be used. */
 struct passdb *passdb_open(const char *path, char *error, size_t error_size);
 void passdb_close(struct passdb *db); /* wipes */
+/* A login begins or goes on: from now on the file is looked at once for all
+ * that it asks, not for each question. */
+void passdb_turn(struct passdb *db);
 /*
  * KPOP_OK, KPOP_AUTH, or KPOP_TEMP with a sentence in error when the file
  * can't be read now.

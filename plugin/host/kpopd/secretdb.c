@@ -1,6 +1,6 @@
 /*
- * secretdb.c - the file of secrets.  Runs in the auth processes of the
- * password pool, with the rights of auth_user; nothing here is ever logged
+ * secretdb.c - the file of secrets.  Runs in auth processes, with the rights
+ * of auth_user; nothing here is ever logged
  * but the path and a line number, and what was read is wiped.
  *
  * SPDX-License-Identifier: MIT
@@ -18,6 +18,14 @@
 #include <unistd.h>
 
 #include "plugin/kpop_plugin.h"
+
+const char secretdb_double[] = "the user has another line above";
+
+bool
+secretdb_is_lock(char first)
+{
+    return first == '!' || first == '*';
+}
 
 struct text {
     char *data;
@@ -118,38 +126,17 @@ line_fault(const char *line, size_t len)
     return NULL;
 }
 
-/* Keeps the secret of a line that is the user's; NULL, or what is wrong: of
- * two lines one may be a lock. */
-static const char *
-try_line(const char *line, size_t len, const char *user,
-         struct secretdb_secret *secret)
+int
+secretdb_scan(const char *path, secretdb_line_fn *take, void *arg,
+              char *error, size_t error_size)
 {
-    size_t user_len = (size_t)((const char *)memchr(line, ':', len) - line);
-
-    if (user_len != strlen(user) || memcmp(line, user, user_len) != 0)
-        return NULL;
-    if (secret->size > 0)
-        return "the user has another line above";
-    secret->size = len - user_len - 1;
-    memcpy(secret->data, line + user_len + 1, secret->size);
-    return NULL;
-}
-
-static int32_t
-find(const char *path, const char *user,
-                struct secretdb_secret *secret_out, char *error,
-                size_t error_size)
-{
-    int32_t rc;
     unsigned long number = 1;
     const char *fault = NULL;
     struct text text;
     size_t at = 0;
 
-    memset(secret_out, 0, sizeof(*secret_out));
     if (load(path, &text, error, error_size) != 0)
-        return KPOP_TEMP;
-    /* To the end also behind the user, so that the time tells nothing. */
+        return -1;
     for (; at < text.size && fault == NULL; number++) {
         const char *line = text.data + at;
         const char *end = memchr(line, '\n', text.size - at);
@@ -162,23 +149,44 @@ find(const char *path, const char *user,
             continue;
         fault = line_fault(line, len);
         if (fault == NULL)
-            fault = try_line(line, len, user, secret_out);
+            fault = take(arg, line, len, number);
     }
-    rc = secret_out->size > 0 ? KPOP_OK : KPOP_AUTH;
-    if (fault != NULL) {
+    if (fault != NULL)
         snprintf(error, error_size, "%s:%lu: %s", path, number - 1, fault);
-        explicit_bzero(secret_out, sizeof(*secret_out));
-        rc = KPOP_TEMP;
-    }
     text_free(&text);
-    return rc;
+    return fault == NULL ? 0 : -1;
+}
+
+/* Who is looked for, and the secret that was found. */
+struct search {
+    const char *user;
+    struct secretdb_secret *secret;
+};
+
+/* Keeps the secret of a line that is the user's: of two lines one may be a
+ * lock.  To the end also behind the user, so that the time tells nothing. */
+static const char *
+try_line(void *arg, const char *line, size_t len, unsigned long number)
+{
+    const struct search *search = arg;
+    struct secretdb_secret *secret = search->secret;
+    size_t user_len = (size_t)((const char *)memchr(line, ':', len) - line);
+
+    (void)number;
+    if (user_len != strlen(search->user)
+        || memcmp(line, search->user, user_len) != 0)
+        return NULL;
+    if (secret->size > 0)
+        return secretdb_double;
+    secret->size = len - user_len - 1;
+    memcpy(secret->data, line + user_len + 1, secret->size);
+    return NULL;
 }
 
 static bool
 is_locked(const struct secretdb_secret *secret)
 {
-    return secret->size > 0
-           && (secret->data[0] == '!' || secret->data[0] == '*');
+    return secret->size > 0 && secretdb_is_lock(secret->data[0]);
 }
 
 int32_t
@@ -186,25 +194,17 @@ secretdb_lookup(const char *path, const char *user,
                 struct secretdb_secret *secret_out, char *error,
                 size_t error_size)
 {
-    int32_t rc = find(path, user, secret_out, error, error_size);
+    struct search search = { user, secret_out };
+    int32_t rc = KPOP_OK;
 
-    if (rc != KPOP_OK || !is_locked(secret_out))
-        return rc;
-    explicit_bzero(secret_out, sizeof(*secret_out));
-    return KPOP_AUTH;
-}
-
-int32_t
-secretdb_unlocked(const char *path, const char *user, char *error,
-                  size_t error_size)
-{
-    struct secretdb_secret secret;
-    int32_t rc = find(path, user, &secret, error, error_size);
-
-    if (rc == KPOP_OK && is_locked(&secret))
-        rc = KPOP_DENIED;
-    explicit_bzero(&secret, sizeof(secret));
-    return rc == KPOP_AUTH ? KPOP_OK : rc;
+    memset(secret_out, 0, sizeof(*secret_out));
+    if (secretdb_scan(path, try_line, &search, error, error_size) != 0)
+        rc = KPOP_TEMP;
+    else if (secret_out->size == 0 || is_locked(secret_out))
+        rc = KPOP_AUTH;
+    if (rc != KPOP_OK)
+        explicit_bzero(secret_out, sizeof(*secret_out));
+    return rc;
 }
 
 int

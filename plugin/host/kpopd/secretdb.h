@@ -13,6 +13,7 @@
 #ifndef KPOPD_SECRETDB_H
 #define KPOPD_SECRETDB_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,9 +33,18 @@ int secretdb_check(const char *path, char *error, size_t error_size);
 int32_t secretdb_lookup(const char *path, const char *user,
                         struct secretdb_secret *secret_out, char *error,
                         size_t error_size);
-/* KPOP_OK, also for a user who is not there; KPOP_DENIED when the user is
- * locked; KPOP_TEMP with a sentence. */
-int32_t secretdb_unlocked(const char *path, const char *user, char *error,
-                          size_t error_size);
+
+/* ---- for secretlocks.c ---- */
+
+/* Whether a secret that begins so locks its user. */
+bool secretdb_is_lock(char first);
+extern const char secretdb_double[]; /* what is wrong with a second line */
+/* A line user:secret without its end; lent, and wiped afterwards.  NULL, or
+ * what is wrong with it. */
+typedef const char *secretdb_line_fn(void *arg, const char *line, size_t len,
+                                     unsigned long number);
+/* All lines; 0, or -1 with a sentence. */
+int secretdb_scan(const char *path, secretdb_line_fn *take, void *arg,
+                  char *error, size_t error_size);
 
 #endif

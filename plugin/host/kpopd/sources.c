@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/sources.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "plugin/host/kpopd/cyrus.h"
@@ -38,7 +39,7 @@ open_passwords(struct sources *sources, enum auth_pool pool, char *error,
 }
 
 static int
-open_secrets(const struct sources *sources, enum auth_pool pool, char *error,
+open_secrets(struct sources *sources, enum auth_pool pool, char *error,
              size_t error_size)
 {
     const struct settings *s = sources->settings;
@@ -47,7 +48,13 @@ open_secrets(const struct sources *sources, enum auth_pool pool, char *error,
     case SECRETS_NONE:
         return 0;
     case SECRETS_FILE:
-        return secretdb_check(s->secret_where, error, error_size);
+        if (secretdb_check(s->secret_where, error, error_size) != 0)
+            return -1;
+        sources->locks = secretlocks_new(s->secret_where);
+        if (sources->locks != NULL)
+            return 0;
+        snprintf(error, error_size, "out of memory");
+        return -1;
     case SECRETS_SASLDB:
         if (pool != POOL_PASSWORD)
             return 0;
@@ -77,6 +84,17 @@ sources_close(struct sources *sources)
 {
     passdb_close(sources->passdb);
     sources->passdb = NULL;
+    secretlocks_free(sources->locks);
+    sources->locks = NULL;
+}
+
+void
+sources_turn(struct sources *sources)
+{
+    if (sources->passdb != NULL)
+        passdb_turn(sources->passdb);
+    if (sources->locks != NULL)
+        secretlocks_turn(sources->locks);
 }
 
 static struct cyrus_source
@@ -141,12 +159,11 @@ int32_t
 sources_unlocked(struct sources *sources, const char *user, char *error,
                  size_t error_size)
 {
-    const struct settings *s = sources->settings;
     int32_t rc = KPOP_OK;
 
     if (sources->passdb != NULL)
         rc = passdb_unlocked(sources->passdb, user, error, error_size);
-    if (rc == KPOP_OK && s->secret_source == SECRETS_FILE)
-        rc = secretdb_unlocked(s->secret_where, user, error, error_size);
+    if (rc == KPOP_OK && sources->locks != NULL)
+        rc = secretlocks_ask(sources->locks, user, error, error_size);
     return rc;
 }

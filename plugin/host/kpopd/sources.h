@@ -12,11 +12,13 @@
 
 #include "plugin/host/kpopd/passdb.h"
 #include "plugin/host/kpopd/secretdb.h"
+#include "plugin/host/kpopd/secretlocks.h"
 #include "plugin/host/kpopd/settings.h"
 
 struct sources {
     const struct settings *settings; /* lent */
     struct passdb *passdb;           /* NULL unless passwords = file: */
+    struct secretlocks *locks;       /* NULL unless secrets = file: */
 };
 
 /* A password to be checked; all lent. */
@@ -33,6 +35,8 @@ int sources_open(struct sources *sources, const struct settings *settings,
                  enum auth_pool pool, const char **key_out, char *error,
                  size_t error_size);
 void sources_close(struct sources *sources);
+/* Another request: what follows goes by the files of now. */
+void sources_turn(struct sources *sources);
 
 /* KPOP_OK; KPOP_AUTH, perhaps with a reason; KPOP_TEMP with a sentence. */
 int32_t sources_verify(struct sources *sources,
