@@ -141,6 +141,8 @@ extern "C" {
 #define KPOP_IS_BUSY     16u /* a question is open */
 #define KPOP_IS_TAKEN    32u /* output drained: the connection is the host's */
 #define KPOP_IS_LOGGED_IN 64u /* past authentication: TRANSACTION or UPDATE */
+#define KPOP_IS_PARTED 128u /* with WANT_CLOSE: the client has said QUIT, and
+                             * sends no more (since 1.1) */
 
 #define KPOP_FACT_HOST_TLS 1u /* the host does STLS when WANT_TLS asks */
 

@@ -116,6 +116,14 @@ kpop_wrote(struct kpop_session *session, size_t n)
     session_settle(session);
 }
 
+/* TLS may have its own farewell on the way. */
+static bool
+session_is_parted(const struct kpop_session *session)
+{
+    return engine_is_logged_in(session->engine) && session->tls == NULL
+           && strcmp(engine_end_reason(session->engine), "quit") == 0;
+}
+
 uint32_t
 kpop_wants(struct kpop_session *session)
 {
@@ -138,6 +146,8 @@ kpop_wants(struct kpop_session *session)
         wants |= KPOP_IS_TAKEN;
     if (engine_is_logged_in(session->engine))
         wants |= KPOP_IS_LOGGED_IN;
+    if ((wants & KPOP_WANT_CLOSE) != 0 && session_is_parted(session))
+        wants |= KPOP_IS_PARTED;
     return wants;
 }
 

@@ -241,6 +241,22 @@ TEST(a_thousand_ended_exchanges_leave_room)
     stop(&process);
 }
 
+TEST(decided_exchanges_leave_room_without_an_end)
+{
+    struct process process = start();
+    int fd = connect_worker(&process);
+    uint64_t i;
+
+    begin(fd, 1);
+    for (i = 2; i < 1002; i++) {
+        begin(fd, i);
+        CHECK_INT(go_on(fd, i), KPOP_AUTH);
+    }
+    CHECK_INT(go_on(fd, 1), KPOP_AUTH);
+    close(fd);
+    stop(&process);
+}
+
 TEST(what_is_not_permitted_closes_the_channel_only)
 {
     static const char *const wrong[] = { "KPOP", "GSSAPI", "OTP", "" };
@@ -264,9 +280,10 @@ TEST(what_is_not_permitted_closes_the_channel_only)
     fd = connect_worker(&process);
     begin(fd, 1);
     CHECK_INT(go_on(fd, 1), KPOP_AUTH);
-    /* It is decided; nobody asks twice. */
-    ask(fd, AUTH_STEP, 1, NULL, "alice 1");
-    CHECK_INT(hear(fd), 99);
+    /* It is decided, and gone; nobody asks twice. */
+    CHECK_INT(go_on(fd, 1), KPOP_TEMP);
+    ask(fd, AUTH_END, 1, NULL, NULL);
+    begin(fd, 1);
     close(fd);
     /* Another worker's exchange is none of ours. */
     fd = connect_worker(&process);
@@ -281,6 +298,7 @@ static const struct check_test tests[] = {
     T(oldest_half_finished_exchange_goes),
     T(worker_that_went_leaves_nothing),
     T(a_thousand_ended_exchanges_leave_room),
+    T(decided_exchanges_leave_room_without_an_end),
     T(what_is_not_permitted_closes_the_channel_only),
 };
 

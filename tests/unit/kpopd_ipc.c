@@ -7,6 +7,7 @@
 #include "plugin/host/kpopd/ipc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -257,6 +258,93 @@ TEST(control_garbage_is_refused)
     close(fds[1]);
 }
 
+static int taken;
+static uint64_t taken_ids;
+static int taken_passes;
+
+static void
+take_control(void *arg, const struct control *control, int pass)
+{
+    CHECK(arg == &taken);
+    taken++;
+    taken_ids = taken_ids * 100 + control->id;
+    if (pass >= 0) {
+        taken_passes++;
+        CHECK_INT(close(pass), 0);
+    }
+}
+
+static int
+recv_some(int fd)
+{
+    taken = 0;
+    taken_ids = 0;
+    taken_passes = 0;
+    return control_recv_some(fd, take_control, &taken);
+}
+
+static void
+send_id(int fd, uint64_t id, int pass)
+{
+    struct control control;
+
+    memset(&control, 0, sizeof(control));
+    control.type = CONTROL_CONNECTION;
+    control.id = id;
+    CHECK_INT(control_send(fd, &control, pass), 0);
+}
+
+TEST(controls_come_in_order_and_by_eight)
+{
+    int fds[2];
+    uint64_t i;
+
+    CHECK_INT(ipc_pair(fds), 0);
+    CHECK_INT(recv_some(fds[1]), -1);
+    CHECK_INT(errno, EAGAIN);
+    for (i = 1; i <= IPC_SOME + 3; i++)
+        send_id(fds[0], i, i % 2 == 1 ? STDERR_FILENO : -1);
+    CHECK_INT(recv_some(fds[1]), IPC_SOME);
+    CHECK_INT(taken, IPC_SOME);
+    CHECK_INT(taken_ids, 102030405060708);
+    CHECK_INT(taken_passes, 4);
+    CHECK_INT(recv_some(fds[1]), 3);
+    CHECK_INT(taken_ids, 91011);
+    CHECK_INT(taken_passes, 2);
+    close(fds[0]);
+    CHECK_INT(recv_some(fds[1]), 0);
+    CHECK_INT(taken, 0);
+    close(fds[1]);
+}
+
+static bool
+is_open(int fd)
+{
+    return fcntl(fd, F_GETFD) >= 0;
+}
+
+TEST(nothing_is_taken_behind_garbage_or_the_end_and_no_descriptor_stays)
+{
+    int fds[2];
+    int next;
+
+    CHECK_INT(ipc_pair(fds), 0);
+    next = dup(STDERR_FILENO);
+    CHECK_INT(close(next), 0);
+    send_id(fds[0], 1, -1);
+    CHECK_INT(ipc_send(fds[0], "nonsense", 8, STDERR_FILENO), 0);
+    send_id(fds[0], 2, STDERR_FILENO);
+    CHECK_INT(recv_some(fds[1]), -1);
+    CHECK_INT(errno, EBADMSG);
+    CHECK_INT(taken_ids, 1);
+    CHECK(!is_open(next) && !is_open(next + 1));
+    send_id(fds[0], 3, -1);
+    close(fds[0]);
+    CHECK_INT(recv_some(fds[1]), 0);
+    CHECK_INT(taken_ids, 3);
+    close(fds[1]);
+}
+
 TEST(control_texts_have_no_control_characters)
 {
     static const char *const bad[] = { "\x1b[2J", "a\tb", "a\nb", "\x7f" };
@@ -300,22 +388,19 @@ TEST(permit_table_allows_start_step_end_only)
     CHECK(!permit_request(PERMIT_CONTINUING, AUTH_START));
     CHECK(permit_request(PERMIT_CONTINUING, AUTH_STEP));
     CHECK(permit_request(PERMIT_CONTINUING, AUTH_END));
-    CHECK(!permit_request(PERMIT_DECIDED, AUTH_START));
-    CHECK(!permit_request(PERMIT_DECIDED, AUTH_STEP));
-    CHECK(permit_request(PERMIT_DECIDED, AUTH_END));
 }
 
 TEST(permit_decides_once)
 {
     CHECK_INT(permit_after(AUTH_START, KPOP_CONTINUE, 1), PERMIT_CONTINUING);
-    CHECK_INT(permit_after(AUTH_START, KPOP_OK, 1), PERMIT_DECIDED);
+    CHECK_INT(permit_after(AUTH_START, KPOP_OK, 1), PERMIT_ABSENT);
     CHECK_INT(permit_after(AUTH_START, KPOP_AUTH, 1), PERMIT_ABSENT);
     CHECK_INT(permit_after(AUTH_START, KPOP_TEMP, 1), PERMIT_ABSENT);
-    CHECK_INT(permit_after(AUTH_STEP, KPOP_OK, 2), PERMIT_DECIDED);
-    CHECK_INT(permit_after(AUTH_STEP, KPOP_DENIED, 2), PERMIT_DECIDED);
+    CHECK_INT(permit_after(AUTH_STEP, KPOP_OK, 2), PERMIT_ABSENT);
+    CHECK_INT(permit_after(AUTH_STEP, KPOP_DENIED, 2), PERMIT_ABSENT);
     CHECK_INT(permit_after(AUTH_STEP, KPOP_TEMP, 2), PERMIT_CONTINUING);
     CHECK_INT(permit_after(AUTH_STEP, KPOP_CONTINUE, PERMIT_STEPS_MAX),
-              PERMIT_DECIDED);
+              PERMIT_ABSENT);
     CHECK_INT(permit_after(AUTH_END, KPOP_OK, 1), PERMIT_ABSENT);
 }
 
@@ -353,7 +438,9 @@ TEST_MAIN("kpopd_ipc", T(request_arrives_as_it_was_sent),
           T(answer_arrives_and_impossible_results_are_refused),
           T(control_frames_carry_a_descriptor),
           T(control_garbage_is_refused),
-          T(control_texts_have_no_control_characters),
+          T(controls_come_in_order_and_by_eight),
+    T(nothing_is_taken_behind_garbage_or_the_end_and_no_descriptor_stays),
+    T(control_texts_have_no_control_characters),
           T(permit_table_allows_start_step_end_only),
           T(permit_decides_once),
           T(mechanism_goes_to_a_pool_that_is_wanted_or_to_none))

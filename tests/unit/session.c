@@ -352,6 +352,32 @@ TEST(the_box_is_closed_before_the_answer_to_quit)
     stub_end(&stub);
 }
 
+TEST(parted_is_who_said_quit_behind_a_login)
+{
+    begin(&stub_passwords);
+    stub_say(&stub, login);
+    CHECK((wants() & KPOP_IS_PARTED) == 0);
+    stub_say(&stub, "QUIT\r\n");
+    stub_drain(&stub);
+    CHECK((wants() & KPOP_IS_PARTED) != 0);
+    stub_end(&stub);
+
+    begin(&stub_passwords);
+    stub_say(&stub, "QUIT\r\n");
+    stub_drain(&stub);
+    CHECK((wants() & KPOP_WANT_CLOSE) != 0);
+    CHECK((wants() & KPOP_IS_PARTED) == 0);
+    stub_end(&stub);
+
+    begin(&stub_passwords);
+    stub_say(&stub, login);
+    stub.api->session_stop(stub.session, 0);
+    stub_drain(&stub);
+    CHECK((wants() & KPOP_WANT_CLOSE) != 0);
+    CHECK((wants() & KPOP_IS_PARTED) == 0);
+    stub_end(&stub);
+}
+
 TEST(a_half_close_while_the_host_thinks_still_commits)
 {
     begin(&stub_passwords);
@@ -758,6 +784,7 @@ TEST_MAIN("session",
           T(done_inside_cancel_is_an_answer),
           T(session_close_inside_each_callback_is_survived),
           T(the_box_is_closed_before_the_answer_to_quit),
+    T(parted_is_who_said_quit_behind_a_login),
           T(a_half_close_while_the_host_thinks_still_commits),
           T(a_hang_up_never_commits),
           T(login_has_its_time_and_commands_do_not_extend_it),

@@ -57,6 +57,7 @@ struct auth {
     size_t login_count;    /* of all channels */
     uint64_t expire_at;    /* when to look for those whose time is over */
     struct pollfd *polls; /* control, then the channels */
+    size_t frame_len; /* of the request */
     uint8_t frame[IPC_FRAME_MAX];
 };
 
@@ -171,19 +172,25 @@ start_login(struct auth *auth, struct channel *channel,
     return KPOP_OK;
 }
 
+/* Wiped behind it, for delegated credentials; what did not fit was written in
+ * part. */
 static int
 send_answer(struct auth *auth, const struct channel *channel,
             struct auth_answer *answer)
 {
     static const struct kpop_outcome nothing;
     size_t len = auth_answer_encode(answer, auth->frame, sizeof(auth->frame));
+    int sent;
 
     if (len == 0) {
+        explicit_bzero(auth->frame, sizeof(auth->frame));
         answer->result = KPOP_TEMP;
         answer->outcome = nothing;
         len = auth_answer_encode(answer, auth->frame, sizeof(auth->frame));
     }
-    return ipc_send(channel->fd, auth->frame, len, -1);
+    sent = ipc_send(channel->fd, auth->frame, len, -1);
+    explicit_bzero(auth->frame, len);
+    return sent;
 }
 
 /* One step, and its answer.  0, or -1 when the channel must go. */
@@ -193,7 +200,6 @@ run_step(struct auth *auth, struct channel *channel, struct login *login,
 {
     const uint64_t since = process_micros();
     struct auth_answer answer;
-    struct login **at;
     int sent;
 
     memset(&answer, 0, sizeof(answer));
@@ -210,14 +216,11 @@ run_step(struct auth *auth, struct channel *channel, struct login *login,
         answer.result = KPOP_TEMP;
     login->steps++;
     login->state = permit_after(request->type, answer.result, login->steps);
-    /* The request's data lies in the frame that the answer overwrites. */
-    explicit_bzero(auth->frame, sizeof(auth->frame));
+    /* The request lies in the frame that the answer overwrites. */
+    explicit_bzero(auth->frame, auth->frame_len);
     sent = send_answer(auth, channel, &answer);
-    explicit_bzero(auth->frame, sizeof(auth->frame));
-    if (login->state == PERMIT_ABSENT) {
-        at = find_login(channel, request->exchange);
-        end_login(auth, at);
-    }
+    if (login->state == PERMIT_ABSENT)
+        end_login(auth, find_login(channel, login->id));
     return sent;
 }
 
@@ -303,9 +306,7 @@ serve_request(struct auth *auth, struct channel *channel,
             return refuse(auth, channel, request->exchange, rc);
     }
     /* The table permits a step of a login that is there only. */
-    if (login == NULL)
-        return -1;
-    return run_step(auth, channel, login, request);
+    return login != NULL ? run_step(auth, channel, login, request) : -1;
 }
 
 /* 0, or -1 when the channel must go. */
@@ -328,6 +329,8 @@ serve_channel(struct auth *auth, struct channel *channel)
         return -1;
     }
     atomic_store(&auth->mark->alive, process_now());
+    auth->frame_len = (size_t)len;
+    sources_turn(&auth->context.sources);
     rc = serve_request(auth, channel, &request);
     explicit_bzero(auth->frame, (size_t)len);
     return rc;
@@ -413,7 +416,6 @@ auth_loop(struct auth *auth, int control_fd)
     }
 }
 
-/* What this pool needs before its first request. */
 /* Passwords must work even when keytab, map or replay cache don't. */
 static int32_t
 leave_tickets_out(const struct auth *auth, char *error, size_t error_size)
@@ -438,6 +440,7 @@ leave_tickets_out(const struct auth *auth, char *error, size_t error_size)
     return rc;
 }
 
+/* What this pool needs before its first request. */
 static int
 make_ready(struct auth *auth)
 {

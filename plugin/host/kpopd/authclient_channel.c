@@ -14,6 +14,7 @@
 #include "plugin/host/kpopd/authclient_internal.h"
 #include "plugin/host/kpopd/conn.h"
 #include "plugin/host/kpopd/log.h"
+#include "plugin/host/kpopd/permit.h"
 
 static void on_channel(struct source *source, uint32_t events);
 
@@ -135,10 +136,14 @@ take_answer(struct auth_task *task, const struct auth_answer *from)
         put = api->put_credential(task->op, o->credential,
                                   o->credential_size);
     if (put != KPOP_OK && result >= 0) {
-        authclient_end_exchange(task->client, task->channel, from->exchange);
+        if (permit_goes_on(from->result))
+            authclient_end_exchange(task->client, task->channel,
+                                    from->exchange);
         result = KPOP_TEMP;
     }
-    if (task->request.type == AUTH_START && result >= 0) {
+    if (!permit_goes_on(from->result)) {
+        task->conn->login.exchange = 0; /* over there it is gone */
+    } else if (task->request.type == AUTH_START && result >= 0) {
         task->conn->login.exchange = from->exchange;
         task->conn->login.channel = task->channel->serial;
     }
@@ -164,7 +169,7 @@ read_answer(struct channel *channel, const void *frame, size_t len)
     channel->task = NULL;
     if (task != NULL)
         take_answer(task, &from);
-    else if (from.result >= 0)
+    else if (from.result == KPOP_CONTINUE)
         authclient_end_exchange(channel->client, channel, from.exchange);
 }
 

@@ -279,7 +279,7 @@ child_start(struct child *child, uint64_t now)
     }
     atomic_store(&child->mark->alive, 0);
     atomic_store(&child->mark->busy, false);
-    pid = fork();
+    pid = process_fork();
     if (pid == 0)
         run_child(child, fds[1], parent);
     close(fds[1]);
@@ -372,12 +372,25 @@ child_forgive(struct child *child)
     child->asked = false;
 }
 
+enum { CREDIT = 16 };
+
 bool
 child_has_time(const struct child *child)
 {
     struct pollfd channel = { child->control, POLLOUT, 0 };
 
     return poll(&channel, 1, 0) == 1 && (channel.revents & POLLOUT) != 0;
+}
+
+bool
+child_takes(struct child *child)
+{
+    if (child->credit == 0 && child_has_time(child))
+        child->credit = CREDIT;
+    if (child->credit == 0)
+        return false;
+    child->credit--;
+    return true;
 }
 
 /* Since when it is silent that has to say something; 0: it has not. */

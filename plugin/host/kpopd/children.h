@@ -52,6 +52,9 @@ struct child {
     uint64_t ask_at;        /* when the next one is due */
     bool asked;             /* it is in the channel */
     uint64_t refused;       /* workers: id of what it could not take */
+    bool asks;              /* workers: for clients of proxies, just now */
+    unsigned credit;        /* workers: connections until the kernel is asked
+                             * for room again */
 };
 
 struct generation {
@@ -98,6 +101,9 @@ void child_forgive(struct child *child);
 /* The kernel says so while a quarter of its channel is used at most; the rest
  * is left for evictions, which must not get lost. */
 bool child_has_time(const struct child *child);
+/* The same for one more connection, asking at every 16th: as many are a small
+ * part of the rest. */
+bool child_takes(struct child *child);
 /* Closes the control channel: an auth process then ends. */
 void child_let_go(struct child *child);
 

@@ -42,6 +42,8 @@ static const struct {
     { ALL, "_llseek" },
     { ALL, "recvfrom" },
     { ALL, "recvmsg" },
+    { WORKER, "recvmmsg" },
+    { WORKER, "recvmmsg_time64" },
     { ALL, "recv" },
     { ALL, "sendto" },
     { ALL, "sendmsg" },
@@ -110,6 +112,7 @@ static const struct {
     /* files; Landlock says which */
     { WORKER | AUTH, "open" },
     { WORKER | AUTH, "openat" },
+    { WORKER, "openat2" },
     { WORKER | AUTH, "stat" },
     { WORKER | AUTH, "stat64" },
     { WORKER | AUTH, "lstat" },

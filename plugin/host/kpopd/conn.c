@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,12 +157,13 @@ on_linger(struct conn *conn)
 }
 
 /* The last octets are with the kernel.  Closing with input unread would send
- * a reset, which can destroy them. */
+ * a reset, which can destroy them; whoever has said QUIT sends no more. */
 static void
-begin_linger(struct conn *conn)
+begin_linger(struct conn *conn, bool parted)
 {
     close_session(conn);
-    if (conn->eof || conn->deaf || shutdown(conn->fd, SHUT_WR) != 0) {
+    if (parted || conn->eof || conn->deaf
+        || shutdown(conn->fd, SHUT_WR) != 0) {
         close_socket(conn);
         return;
     }
@@ -243,7 +243,7 @@ settle(struct conn *conn)
     conn->inside = false;
     conn_note_login(conn, wants);
     if ((wants & KPOP_WANT_CLOSE) != 0 && (wants & KPOP_WANT_WRITE) == 0) {
-        begin_linger(conn);
+        begin_linger(conn, (wants & KPOP_IS_PARTED) != 0);
         return;
     }
     if ((wants & KPOP_WANT_READ) != 0 && !conn->eof)
@@ -411,7 +411,6 @@ void
 conn_new(struct worker *worker, const struct control *control, int fd)
 {
     struct conn *conn = alloc_conn(worker, control->id, fd);
-    const int on = 1;
 
     if (conn == NULL) {
         log_event(KPOP_LOG_ERROR, "process.fail",
@@ -422,7 +421,6 @@ conn_new(struct worker *worker, const struct control *control, int fd)
         worker_report(worker, CONTROL_CLOSED, control->id);
         return;
     }
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     worker->conn_count++;
     conn->next = worker->conns;
     if (conn->next != NULL)

@@ -30,7 +30,7 @@ conn_note_tls(struct conn *conn, const struct kpop_facts *facts)
     control.type = CONTROL_SECURED;
     control.id = conn->id;
     memcpy(control.tls, conn->tls, sizeof(control.tls));
-    worker_send(conn->worker, &control);
+    worker_send_later(conn->worker, &control);
 }
 
 int32_t
@@ -62,7 +62,7 @@ conn_note_login(struct conn *conn, uint32_t wants)
     memcpy(control.mechanism, conn->mechanism, sizeof(control.mechanism));
     snprintf(control.user, sizeof(control.user), "%s",
              conn->user != NULL ? conn->user : "");
-    worker_send(conn->worker, &control);
+    worker_send_later(conn->worker, &control);
     free(conn->user); /* the master knows, and many sessions idle */
     conn->user = NULL;
 }

@@ -12,6 +12,9 @@
 
 #include "plugin/host/kpopd/ipc.h"
 
+_Static_assert((int)CONTROL_FRAME_MAX <= (int)IPC_SHORT_MAX,
+               "a frame is short");
+
 size_t
 control_encode(const struct control *control, void *frame, size_t size)
 {
@@ -92,24 +95,57 @@ control_send(int fd, const struct control *control, int pass)
     return ipc_send(fd, frame, len, pass);
 }
 
-int
-control_recv(int fd, struct control *control_out, int *pass_out)
+static int
+decode(const struct ipc_frame *frame, struct control *control_out,
+       int *pass_out)
 {
-    uint8_t frame[CONTROL_FRAME_MAX];
-    int pass = -1;
-    ssize_t len = ipc_recv(fd, frame, sizeof(frame), &pass);
-
     *pass_out = -1;
-    if (len == 0)
+    if (frame->len == 0)
         return 0;
-    if (len < 0)
-        return errno == ECONNRESET ? 0 : -1;
-    if (!control_decode(frame, (size_t)len, control_out)) {
-        if (pass >= 0)
-            close(pass);
+    if (!control_decode(frame->octets, frame->len, control_out)) {
+        if (frame->pass >= 0)
+            close(frame->pass);
         errno = EBADMSG;
         return -1;
     }
-    *pass_out = pass;
+    *pass_out = frame->pass;
     return 1;
+}
+
+int
+control_recv(int fd, struct control *control_out, int *pass_out)
+{
+    struct ipc_frame frame;
+    ssize_t len = ipc_recv(fd, frame.octets, sizeof(frame.octets),
+                           &frame.pass);
+
+    *pass_out = -1;
+    if (len < 0)
+        return errno == ECONNRESET ? 0 : -1;
+    frame.len = (size_t)len;
+    return decode(&frame, control_out, pass_out);
+}
+
+int
+control_recv_some(int fd, control_take_fn *take, void *arg)
+{
+    struct ipc_frame frames[IPC_SOME];
+    struct control control;
+    int count = ipc_recv_some(fd, frames);
+    int rc = 1;
+    int pass;
+    int i;
+
+    if (count < 0)
+        return errno == ECONNRESET ? 0 : -1;
+    for (i = 0; i < count; i++) {
+        /* Behind the end there is nothing, behind nonsense no sense. */
+        if (rc > 0)
+            rc = decode(&frames[i], &control, &pass);
+        else if (frames[i].pass >= 0)
+            close(frames[i].pass);
+        if (rc > 0)
+            take(arg, &control, pass);
+    }
+    return rc > 0 ? count : rc;
 }

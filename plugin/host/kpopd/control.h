@@ -83,5 +83,11 @@ int control_send(int fd, const struct control *control, int pass);
 /* 1: one came; 0: the other side is gone; -1: nothing now (errno EAGAIN) or
  * garbage (EBADMSG). */
 int control_recv(int fd, struct control *control_out, int *pass_out);
+/* Hands on what is there, at most IPC_SOME, by one system call; a descriptor
+ * is the taker's.  How many came, fewer than IPC_SOME when that was all; or
+ * as control_recv(), also when some came before. */
+typedef void control_take_fn(void *arg, const struct control *control,
+                             int pass);
+int control_recv_some(int fd, control_take_fn *take, void *arg);
 
 #endif

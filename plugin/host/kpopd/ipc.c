@@ -242,35 +242,37 @@ passed_fd(struct msghdr *msg)
     return fd;
 }
 
-ssize_t
-ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
-{
-    struct iovec iov = { buffer, size };
-    struct msghdr msg;
-    union passing passing;
-    ssize_t len;
-    int pass;
+/* What a message needs to be received into. */
+struct reception {
+    struct iovec iov;
+    _Alignas(struct cmsghdr) char passing[CMSG_SPACE(sizeof(int))];
+};
 
-    memset(&msg, 0, sizeof(msg));
-    memset(&passing, 0, sizeof(passing));
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = &passing;
-    msg.msg_controllen = sizeof(passing);
-    if (pass_out != NULL)
-        *pass_out = -1;
-    do
-        len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (len < 0 && errno == EINTR);
-    if (len < 0)
-        return -1;
-    pass = passed_fd(&msg);
+static void
+prepare(struct msghdr *msg, struct reception *into, void *buffer, size_t size)
+{
+    memset(msg, 0, sizeof(*msg));
+    memset(into->passing, 0, sizeof(into->passing));
+    into->iov.iov_base = buffer;
+    into->iov.iov_len = size;
+    msg->msg_iov = &into->iov;
+    msg->msg_iovlen = 1;
+    msg->msg_control = into->passing;
+    msg->msg_controllen = sizeof(into->passing);
+}
+
+/* 0, or -1 with EBADMSG. */
+static int
+take_passed(struct msghdr *msg, int *pass_out)
+{
+    int pass = passed_fd(msg);
+
     /* No descriptor was free here: the kernel closed what was passed. */
-    if ((msg.msg_flags & MSG_CTRUNC) != 0 && pass < 0 && pass_out != NULL)
+    if ((msg->msg_flags & MSG_CTRUNC) != 0 && pass < 0 && pass_out != NULL)
         pass = IPC_LOST;
-    else if ((msg.msg_flags & MSG_CTRUNC) != 0)
-        msg.msg_flags |= MSG_TRUNC;
-    if ((msg.msg_flags & MSG_TRUNC) != 0
+    else if ((msg->msg_flags & MSG_CTRUNC) != 0)
+        msg->msg_flags |= MSG_TRUNC;
+    if ((msg->msg_flags & MSG_TRUNC) != 0
         || (pass >= 0 && pass_out == NULL)) {
         if (pass >= 0)
             close(pass);
@@ -279,5 +281,47 @@ ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
     }
     if (pass_out != NULL)
         *pass_out = pass;
+    return 0;
+}
+
+ssize_t
+ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
+{
+    struct reception into;
+    struct msghdr msg;
+    ssize_t len;
+
+    prepare(&msg, &into, buffer, size);
+    if (pass_out != NULL)
+        *pass_out = -1;
+    do
+        len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (len < 0 && errno == EINTR);
+    if (len < 0 || take_passed(&msg, pass_out) != 0)
+        return -1;
     return len;
+}
+
+int
+ipc_recv_some(int fd, struct ipc_frame *frames)
+{
+    struct reception into[IPC_SOME];
+    struct mmsghdr messages[IPC_SOME];
+    int count;
+    int i;
+
+    for (i = 0; i < IPC_SOME; i++)
+        prepare(&messages[i].msg_hdr, &into[i], frames[i].octets,
+                sizeof(frames[i].octets));
+    do
+        count = recvmmsg(fd, messages, IPC_SOME,
+                         MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
+    while (count < 0 && errno == EINTR);
+    for (i = 0; i < count; i++) {
+        frames[i].pass = -1;
+        frames[i].len = messages[i].msg_len;
+        if (take_passed(&messages[i].msg_hdr, &frames[i].pass) != 0)
+            frames[i].len = IPC_BAD;
+    }
+    return count;
 }

@@ -71,4 +71,15 @@ int ipc_send(int fd, const void *frame, size_t len, int pass);
 enum { IPC_LOST = -2 };
 ssize_t ipc_recv(int fd, void *buffer, size_t size, int *pass_out);
 
+/* The short ones that are there, by one system call. */
+enum { IPC_SOME = 8, IPC_SHORT_MAX = 512, IPC_BAD = 0xFFFF };
+struct ipc_frame {
+    size_t len; /* 0 at the end; IPC_BAD for EBADMSG */
+    int pass;   /* as *pass_out above */
+    uint8_t octets[IPC_SHORT_MAX];
+};
+/* How many of frames[IPC_SOME] came; fewer than that: no more is there now.
+ * -1 with errno. */
+int ipc_recv_some(int fd, struct ipc_frame *frames);
+
 #endif

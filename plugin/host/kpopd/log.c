@@ -23,6 +23,7 @@
 
 #include "plugin/host/kpopd/logform.h"
 #include "plugin/host/kpopd/logsocket.h"
+#include "plugin/host/kpopd/process.h"
 #include "plugin/kpop_plugin.h"
 
 static const char *syslog_path = "/dev/log";
@@ -151,7 +152,7 @@ write_dropped(void)
     len = snprintf(text, sizeof(text),
                    "event=%s level=warning pid=%ld lines=%lu "
                    "text=\"nobody read the log\"\n",
-                   "log.dropped", (long)getpid(), count);
+                   "log.dropped", (long)process_id(), count);
     if (len > 0 && write_line(LOG_WARNING, text, (size_t)len))
         return true;
     atomic_fetch_add(&dropped, count);
@@ -171,7 +172,7 @@ log_line(uint32_t level, const char *event, const char *line)
     if (level > max_level)
         return;
     len = snprintf(text, sizeof(text) - 1, "event=%s level=%s pid=%ld%s%s",
-                   event, levels[level].word, (long)getpid(),
+                   event, levels[level].word, (long)process_id(),
                    line[0] != '\0' ? " " : "", line);
     if (len < 0)
         return;

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <syslog.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "plugin/host/kpopd/process.h"
 
 enum { HEAD_MAX = 128, NAME_MAX_JOURNAL = 64 };
 
@@ -35,7 +36,7 @@ logform_syslog(int priority, const char *text, size_t len, char *out)
         return 0;
     head = snprintf(out, HEAD_MAX, "<%d>%s %2d %02d:%02d:%02d kpopd[%ld]: ",
                     LOG_MAIL | priority, months[tm.tm_mon], tm.tm_mday,
-                    tm.tm_hour, tm.tm_min, tm.tm_sec, (long)getpid());
+                    tm.tm_hour, tm.tm_min, tm.tm_sec, (long)process_id());
     if (head <= 0 || head >= HEAD_MAX)
         return 0;
     memcpy(out + head, text, len);

@@ -333,6 +333,7 @@ master_loop(struct master *master)
 {
     struct epoll_event events[EVENTS];
     struct source *source;
+    bool signalled;
     uint64_t now;
     int count;
     int i;
@@ -349,14 +350,17 @@ master_loop(struct master *master)
             kill_all(master);
         count = epoll_wait(master->epoll, events, EVENTS,
                            next_wait(master, now));
-        /* A reload or a stop frees what later events point to. */
+        /* Signals last: a reload or a stop frees what events point to. */
+        signalled = false;
         for (i = 0; i < count; i++) {
             source = events[i].data.ptr;
             if (source == &master->signal_source)
-                continue;
-            source->ready(source, events[i].events);
+                signalled = true;
+            else
+                source->ready(source, events[i].events);
         }
-        on_signal(&master->signal_source, 0);
+        if (signalled)
+            on_signal(&master->signal_source, 0);
         if (master->current != NULL)
             master_watch_certificates(master, process_now());
     }

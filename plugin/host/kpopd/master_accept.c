@@ -6,6 +6,8 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -70,9 +72,9 @@ refuse_stranger(const struct listener *listener, const struct address *peer,
 }
 
 static int
-offer(const struct child *worker, const struct control *control, int fd)
+offer(struct child *worker, const struct control *control, int fd)
 {
-    if (!child_has_time(worker))
+    if (!child_takes(worker))
         return EAGAIN;
     if (control_send(worker->control, control, fd) == 0)
         return 0;
@@ -289,11 +291,15 @@ void
 master_own_listeners(struct master *master)
 {
     struct listener *listener;
+    const int on = 1;
 
     for (listener = master->listeners; listener != NULL;
          listener = listener->next) {
         listener->source.ready = on_listener;
         listener->owner = master;
+        /* Its connections inherit this. */
+        (void)setsockopt(listener->fd, IPPROTO_TCP, TCP_NODELAY, &on,
+                         sizeof(on));
     }
 }
 

@@ -10,11 +10,12 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/master_internal.h"
 #include "plugin/host/kpopd/process.h"
 
-enum { CONTROLS_A_TURN = 256 };
+enum { CONTROLS_A_TURN = 32 }; /* times eight */
 
 static void
 note_ready(struct master *master, struct child *child)
@@ -33,9 +34,15 @@ note_ready(struct master *master, struct child *child)
 }
 
 static void
-take_report(struct master *master, struct child *child,
-            const struct control *control)
+take_report(void *arg, const struct control *control, int pass)
 {
+    struct child *child = arg;
+    struct master *master = child->generation->owner;
+
+    if (pass >= 0)
+        close(pass);
+    if (child->control < 0)
+        return; /* it was let go a moment ago */
     switch (control->type) {
     case CONTROL_READY:
         note_ready(master, child);
@@ -45,6 +52,7 @@ take_report(struct master *master, struct child *child,
         sessions_learn(master->sessions, control, child);
         break;
     case CONTROL_PROXIED:
+        child->asks = true;
         master_judge_proxied(master, child, control);
         break;
     case CONTROL_SECURED:
@@ -77,10 +85,12 @@ take_report(struct master *master, struct child *child,
 /* What is asked for a client of a proxy has an answer.  A worker that does not
  * read those has to, before it may ask on. */
 static bool
-asks_too_much(const struct child *child, const struct control *control)
+asks_too_much(struct child *child)
 {
-    return control->type == CONTROL_PROXIED && child->control >= 0
-           && !child_has_time(child);
+    bool asks = child->asks;
+
+    child->asks = false;
+    return asks && child->control >= 0 && !child_has_time(child);
 }
 
 static void
@@ -99,26 +109,19 @@ void
 master_on_report(struct source *source, uint32_t events)
 {
     struct child *child = (struct child *)source;
-    struct master *master = child->generation->owner;
-    struct control control;
-    int pass;
-    int rc = 1;
-    int i;
+    bool too_much = false;
+    int turns = CONTROLS_A_TURN;
+    int rc;
 
     if ((events & EPOLLOUT) != 0)
         wait_for(child, EPOLLIN);
-    for (i = 0; i < CONTROLS_A_TURN && rc > 0 && child->control >= 0; i++) {
-        rc = control_recv(child->control, &control, &pass);
-        if (rc <= 0)
-            break;
-        if (pass >= 0)
-            close(pass);
-        take_report(master, child, &control);
-        if (asks_too_much(child, &control)) {
-            wait_for(child, EPOLLOUT);
-            return;
-        }
-    }
+    do {
+        rc = control_recv_some(child->control, take_report, child);
+        too_much = asks_too_much(child);
+    } while (rc == IPC_SOME && !too_much && child->control >= 0
+             && --turns > 0);
+    if (too_much)
+        wait_for(child, EPOLLOUT);
     /* It dies, and SIGCHLD tells; or it sent nonsense and has to. */
     if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
         child_let_go(child);

@@ -16,8 +16,7 @@ static const struct {
     { PERMIT_ABSENT, AUTH_DECIDE },
     { PERMIT_CONTINUING, AUTH_STEP },
     { PERMIT_CONTINUING, AUTH_END },
-    { PERMIT_DECIDED, AUTH_END },
-    /* It had expired: nothing to end, nothing wrong. */
+    /* It had expired, or had its last step: nothing wrong. */
     { PERMIT_ABSENT, AUTH_END },
 };
 
@@ -62,6 +61,12 @@ permit_pool(const char *mechanism, const struct settings *settings)
     return POOL_COUNT;
 }
 
+bool
+permit_goes_on(int32_t result)
+{
+    return result == KPOP_CONTINUE || result == KPOP_TEMP;
+}
+
 enum permit_state
 permit_after(enum auth_request_type type, int32_t result, unsigned steps)
 {
@@ -70,8 +75,7 @@ permit_after(enum auth_request_type type, int32_t result, unsigned steps)
     /* A start that failed left nothing behind. */
     if (type == AUTH_START && result < 0)
         return PERMIT_ABSENT;
-    if (steps < PERMIT_STEPS_MAX
-        && (result == KPOP_CONTINUE || result == KPOP_TEMP))
-        return PERMIT_CONTINUING;
-    return PERMIT_DECIDED;
+    return steps < PERMIT_STEPS_MAX && permit_goes_on(result)
+               ? PERMIT_CONTINUING
+               : PERMIT_ABSENT;
 }

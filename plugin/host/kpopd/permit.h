@@ -18,17 +18,18 @@
 #include "plugin/host/kpopd/settings.h"
 
 enum permit_state {
-    PERMIT_ABSENT,     /* no such exchange */
-    PERMIT_CONTINUING, /* a step may come */
-    PERMIT_DECIDED     /* the answer was given; only the end may come */
+    PERMIT_ABSENT,    /* no such exchange, or its answer was given */
+    PERMIT_CONTINUING /* a step may come */
 };
 
 /* Messages of one exchange; GSSAPI with all its rounds needs fewer. */
 enum { PERMIT_STEPS_MAX = 16 };
 
 bool permit_request(enum permit_state state, enum auth_request_type type);
-/* The state after a request was answered with result.  A step that failed
- * for the moment may be asked again. */
+/* Whether an exchange goes on behind a result; else it is over for both sides
+ * without a word.  What failed for the moment may be asked again. */
+bool permit_goes_on(int32_t result);
+/* The state after a request was answered with result. */
 enum permit_state permit_after(enum auth_request_type type, int32_t result,
                                unsigned steps);
 /* The one pool that may run a mechanism; POOL_COUNT when none that is wanted

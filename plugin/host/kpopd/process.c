@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -47,6 +48,31 @@ process_micros(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* Each line of the log names it. */
+static atomic_long own_id;
+
+int64_t
+process_id(void)
+{
+    long id = atomic_load(&own_id);
+
+    if (id == 0) {
+        id = getpid();
+        atomic_store(&own_id, id);
+    }
+    return id;
+}
+
+pid_t
+process_fork(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        atomic_store(&own_id, 0);
+    return pid;
 }
 
 void

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "plugin/host/kpopd/settings.h"
 
@@ -16,6 +17,10 @@
 uint64_t process_now(void);
 /* Microseconds of the same clock. */
 uint64_t process_micros(void);
+
+/* fork(2), and getpid(2) without a system call for each line of the log. */
+pid_t process_fork(void);
+int64_t process_id(void);
 
 /* No core files, no ptrace by the same user and, unless it has helpers that
  * need them, no new rights by exec. */

@@ -405,7 +405,7 @@ start_check(int fds[2])
 
     if (pipe2(fds, O_CLOEXEC) != 0)
         return -1;
-    pid = fork();
+    pid = process_fork();
     if (pid < 0) {
         saved = errno;
         close(fds[0]);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/conn.h"
+#include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/policy.h"
@@ -28,7 +29,8 @@
 enum {
     STOP_MS = 28000,
     EVENTS = 64,
-    CONTROLS_A_TURN = 64,
+    CONTROLS_A_TURN = 8, /* times eight */
+    LATER_MS = 20,
     FILES_SPARE = 32,     /* descriptors that no new connection gets */
     FILES_TOLD_MS = 10000 /* between two lines about them */
 };
@@ -119,11 +121,58 @@ worker_send(struct worker *worker, const struct control *control)
         keep_report(worker, control);
 }
 
+/* ---- what can wait: most sessions are over before ---- */
+
+static void
+drop_later(struct worker *worker, uint64_t id)
+{
+    size_t i = worker->later_count;
+
+    while (i > 0 && worker->later[i - 1].id != id)
+        i--;
+    if (i > 0)
+        worker->later[i - 1] = worker->later[--worker->later_count];
+}
+
+static void
+send_later(struct worker *worker)
+{
+    size_t i;
+
+    for (i = 0; i < worker->later_count; i++)
+        worker_send(worker, &worker->later[i]);
+    worker->later_count = 0;
+    timers_set(&worker->timers, &worker->later_timer, TIMER_NEVER);
+}
+
+static void
+on_later(struct timer *timer, uint64_t now)
+{
+    (void)now;
+    send_later((struct worker *)(void *)((char *)timer
+                                         - offsetof(struct worker,
+                                                    later_timer)));
+}
+
+void
+worker_send_later(struct worker *worker, const struct control *control)
+{
+    drop_later(worker, control->id);
+    if (worker->later_count == WORKER_LATER)
+        send_later(worker);
+    if (worker->later_count == 0)
+        timers_set(&worker->timers, &worker->later_timer,
+                   process_now() + LATER_MS);
+    worker->later[worker->later_count++] = *control;
+}
+
 void
 worker_report(struct worker *worker, enum control_type type, uint64_t id)
 {
     struct control control;
 
+    if (type == CONTROL_CLOSED)
+        drop_later(worker, id);
     memset(&control, 0, sizeof(control));
     control.type = type;
     control.id = id;
@@ -170,13 +219,9 @@ begin_stop(struct worker *worker)
  * and channels.
  */
 static bool
-has_files_for(int pass)
+has_files_for(const struct worker *worker, int pass)
 {
-    struct rlimit files;
-
-    return pass >= 0
-           && (getrlimit(RLIMIT_NOFILE, &files) != 0
-               || (rlim_t)pass + FILES_SPARE < files.rlim_cur);
+    return pass >= 0 && (rlim_t)pass + FILES_SPARE < worker->files;
 }
 
 static void
@@ -200,11 +245,13 @@ refuse_connection(struct worker *worker, const struct control *control,
 }
 
 static void
-obey(struct worker *worker, const struct control *control, int pass)
+obey(void *arg, const struct control *control, int pass)
 {
+    struct worker *worker = arg;
+
     switch (control->type) {
     case CONTROL_CONNECTION:
-        if (has_files_for(pass))
+        if (has_files_for(worker, pass))
             conn_new(worker, control, pass);
         else
             refuse_connection(worker, control, pass);
@@ -262,18 +309,14 @@ on_control(struct source *source, uint32_t events)
 {
     struct worker *worker =
         worker_of(source, offsetof(struct worker, control_source));
-    struct control control;
-    int pass;
-    int rc = 1;
-    int i;
+    int turns = CONTROLS_A_TURN;
+    int rc;
 
     if ((events & EPOLLOUT) != 0)
         flush_outbox(worker);
-    for (i = 0; i < CONTROLS_A_TURN && rc > 0; i++) {
-        rc = control_recv(worker->control, &control, &pass);
-        if (rc > 0)
-            obey(worker, &control, pass);
-    }
+    do
+        rc = control_recv_some(worker->control, obey, worker);
+    while (rc == IPC_SOME && --turns > 0);
     if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
         /* The master is gone: end as if it had told us. */
         (void)worker_watch(worker, EPOLL_CTL_DEL, worker->control, 0, NULL);
@@ -389,9 +432,13 @@ static int
 start(struct worker *worker)
 {
     const struct control ready = { .type = CONTROL_READY };
+    struct rlimit files = { 0, 0 };
 
+    (void)getrlimit(RLIMIT_NOFILE, &files);
+    worker->files = files.rlim_cur;
     worker->control_source.ready = on_control;
     worker->pool_source.ready = on_pool;
+    worker->later_timer.fire = on_later;
     worker->signal_source.ready = on_signal;
     worker->epoll = epoll_create1(EPOLL_CLOEXEC);
     worker->signals = open_signals();

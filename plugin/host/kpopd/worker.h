@@ -34,6 +34,8 @@ struct worker_shared {
     struct throttle *throttle;
 };
 
+enum { WORKER_LATER = 32 };
+
 struct worker {
     const struct kpop_api *api;
     const struct setup *setup;
@@ -54,10 +56,14 @@ struct worker {
     struct control *outbox;  /* what the master could not take yet */
     size_t outbox_count;
     size_t outbox_room;
+    struct control later[WORKER_LATER]; /* reports that can wait */
+    size_t later_count;
+    struct timer later_timer;
     bool draining;
     bool stopping;
     uint64_t stop_by;
     struct kpop_stats shared_stats; /* of which all know */
+    uint64_t files;          /* how many may be open */
     uint64_t files_told;     /* when process.files was logged last */
     uint8_t buffer[KPOP_READ_MAX];
 };
@@ -68,6 +74,9 @@ int worker_main(const struct setup *setup, const struct worker_shared *shared,
 
 /* Tells the master; kept until it takes it. */
 void worker_send(struct worker *worker, const struct control *control);
+/* Tells it in some milliseconds what matters only if the session is still
+ * there then; only the last one of a session is told. */
+void worker_send_later(struct worker *worker, const struct control *control);
 void worker_report(struct worker *worker, enum control_type type,
                    uint64_t id);
 /* 0 or -1 with errno. */
