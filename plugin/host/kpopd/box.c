@@ -147,6 +147,21 @@ box_open(struct box *box, maildir_count_fn *count_fn)
     return rc;
 }
 
+int32_t
+box_open_now(struct box *box, maildir_count_fn *count_fn)
+{
+    const struct settings *s = box->settings;
+    int32_t rc;
+
+    /* These have files of their own. */
+    if (s->sdps || s->login_delay > 0 || policy_expires(s))
+        return KPOP_PENDING;
+    rc = maildir_open_now(box->path, s->index_dir, count_fn, &box->maildir);
+    if (rc == KPOP_OK)
+        box->count = maildir_count(box->maildir);
+    return rc;
+}
+
 /* ---- messages ---- */
 
 uint32_t

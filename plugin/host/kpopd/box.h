@@ -30,6 +30,8 @@ void box_free(struct box *box);
 /* Locks, keeps the policies, lists, selects.  As maildir_open(), and
  * KPOP_DELAY. */
 int32_t box_open(struct box *box, maildir_count_fn *count_fn);
+/* The same at once, or KPOP_PENDING: then box_open() in a thread. */
+int32_t box_open_now(struct box *box, maildir_count_fn *count_fn);
 uint32_t box_count(const struct box *box);
 /* As maildir_total(). */
 uint64_t box_total(const struct box *box);

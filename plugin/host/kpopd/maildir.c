@@ -111,9 +111,8 @@ lock(struct maildir *maildir)
     return KPOP_TEMP;
 }
 
-/* Reading works, QUIT will fail: better known before. */
-static void
-warn_of_rights(const struct maildir *maildir)
+bool
+maildir_can_write(const struct maildir *maildir)
 {
     char quoted[PATH_MAX];
     size_t i;
@@ -127,21 +126,20 @@ warn_of_rights(const struct maildir *maildir)
                   "read but not deleted; give it to the user run_as\"",
                   log_quote(maildir->path, quoted, sizeof(quoted)),
                   maildir_folder_names[i], strerror(errno));
-        return;
+        return false;
     }
+    return true;
 }
 
-int32_t
-maildir_open(const char *path, const char *index_directory,
-             maildir_count_fn *count_fn, struct maildir **maildir_out)
+static struct maildir *
+new_maildir(const char *path, const char *index_directory,
+            maildir_count_fn *count_fn)
 {
     char index_path[PATH_MAX];
     struct maildir *maildir = calloc(1, sizeof(*maildir));
-    int32_t rc = KPOP_NO_MEMORY;
 
-    *maildir_out = NULL;
     if (maildir == NULL)
-        return KPOP_NO_MEMORY;
+        return NULL;
     maildir->fd = -1;
     maildir->msg_fd = -1;
     maildir->folder_fd = -1;
@@ -152,6 +150,20 @@ maildir_open(const char *path, const char *index_directory,
         && maildir_index_path(index_directory, path, index_path) == 0)
         maildir->index_path = strdup(index_path);
     if (maildir->path != NULL)
+        return maildir;
+    maildir_close(maildir);
+    return NULL;
+}
+
+int32_t
+maildir_open(const char *path, const char *index_directory,
+             maildir_count_fn *count_fn, struct maildir **maildir_out)
+{
+    struct maildir *maildir = new_maildir(path, index_directory, count_fn);
+    int32_t rc = KPOP_NO_MEMORY;
+
+    *maildir_out = NULL;
+    if (maildir != NULL)
         rc = lock(maildir);
     if (rc == KPOP_OK)
         rc = maildir_enter(maildir);
@@ -159,7 +171,24 @@ maildir_open(const char *path, const char *index_directory,
         maildir_close(maildir);
         return rc;
     }
-    warn_of_rights(maildir);
+    *maildir_out = maildir;
+    return KPOP_OK;
+}
+
+int32_t
+maildir_open_now(const char *path, const char *index_directory,
+                 maildir_count_fn *count_fn, struct maildir **maildir_out)
+{
+    struct maildir *maildir = new_maildir(path, index_directory, count_fn);
+    int32_t rc = KPOP_NO_MEMORY;
+
+    *maildir_out = NULL;
+    if (maildir != NULL)
+        rc = maildir_enter_now(maildir);
+    if (rc != KPOP_OK) {
+        maildir_close(maildir);
+        return rc;
+    }
     *maildir_out = maildir;
     return KPOP_OK;
 }

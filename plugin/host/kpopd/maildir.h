@@ -3,8 +3,9 @@
  *
  * What was in new/ and cur/ at open is the maildrop until close; flags may be
  * renamed by other programs meanwhile, messages may vanish.  Everything but
- * maildir_read_now() and maildir_uidl() may wait for the disk.  One call at a
- * time on one maildir.  Nothing follows a symlink, opens a FIFO or a device.
+ * maildir_open_now(), maildir_read_now() and maildir_uidl() may wait for the
+ * disk.  One call at a time on one maildir.  Nothing follows a symlink, opens
+ * a FIFO or a device.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -33,6 +34,11 @@ enum { MAILDIR_MESSAGES_MAX = 8 * 1000 * 1000 };
 int32_t maildir_open(const char *path, const char *index_directory,
                      maildir_count_fn *count_fn,
                      struct maildir **maildir_out);
+/* The same for a maildir that the index knows and the kernel has in memory;
+ * else KPOP_PENDING, and maildir_open() tells. */
+int32_t maildir_open_now(const char *path, const char *index_directory,
+                         maildir_count_fn *count_fn,
+                         struct maildir **maildir_out);
 /* Unlocks.  NULL is allowed. */
 void maildir_close(struct maildir *maildir);
 uint32_t maildir_count(const struct maildir *maildir);

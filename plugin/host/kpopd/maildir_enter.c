@@ -32,7 +32,9 @@ read_folders(struct maildir *maildir)
 {
     struct maildir_stamp after;
     bool settled = false;
-    bool known = maildir_stamp_read(maildir->fd, &maildir->stamp) == 0;
+    bool known = maildir_stamp_read(maildir->fd, maildir_stat,
+                                    &maildir->stamp)
+                 == 0;
     int32_t rc;
 
     if (known)
@@ -42,8 +44,12 @@ read_folders(struct maildir *maildir)
         return rc;
     maildir->loaded = true;
     count_unknown(maildir);
-    maildir->sure = settled && !maildir->list.unsure
-                    && maildir_stamp_read(maildir->fd, &after) == 0
+    /* An index that is sure is asked no more, so it is none where deletions
+     * would fail: each login is to warn.  Rights change the times, too. */
+    maildir->sure = maildir_can_write(maildir) && settled
+                    && !maildir->list.unsure
+                    && maildir_stamp_read(maildir->fd, maildir_stat, &after)
+                           == 0
                     && maildir_stamp_same(&maildir->stamp, &after);
     return KPOP_OK;
 }
@@ -56,7 +62,7 @@ enter_by_index(struct maildir *maildir)
 
     return maildir_index_head(maildir->index_path, &maildir->head)
            && maildir->head.sure == 1
-           && maildir_stamp_read(maildir->fd, &now) == 0
+           && maildir_stamp_read(maildir->fd, maildir_stat, &now) == 0
            && maildir_stamp_same(&maildir->head.stamp, &now);
 }
 

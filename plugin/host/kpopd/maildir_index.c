@@ -108,7 +108,14 @@ maildir_index_path(const char *directory, const char *maildir,
 /* ---- times ---- */
 
 int
-maildir_stamp_read(int dir_fd, struct maildir_stamp *stamp_out)
+maildir_stat(int dir_fd, const char *name, struct stat *st)
+{
+    return fstatat(dir_fd, name, st, AT_SYMLINK_NOFOLLOW);
+}
+
+int
+maildir_stamp_read(int dir_fd, maildir_stat_fn *stat_fn,
+                   struct maildir_stamp *stamp_out)
 {
     struct stat st;
     int i;
@@ -118,9 +125,7 @@ maildir_stamp_read(int dir_fd, struct maildir_stamp *stamp_out)
         return -1;
     stamp_out->ino = st.st_ino;
     for (i = 0; i < FOLDER_COUNT; i++) {
-        if (fstatat(dir_fd, maildir_folder_names[i], &st,
-                    AT_SYMLINK_NOFOLLOW)
-            != 0)
+        if (stat_fn(dir_fd, maildir_folder_names[i], &st) != 0)
             return -1;
         if (!S_ISDIR(st.st_mode)) {
             errno = ENOTDIR;
@@ -199,16 +204,20 @@ read_whole(int fd, void *data, size_t size, off_t offset)
     return true;
 }
 
-static bool
-is_head(const struct maildir_head *head, off_t file_size)
+bool
+maildir_index_is_head(const struct maildir_head *head)
 {
     return memcmp(head->magic, magic, sizeof(magic)) == 0
            && head->layout == layout && head->head_sum == head_sum(head)
            && head->count <= MAILDIR_MESSAGES_MAX
-           && head->text_len <= UINT32_MAX
-           && (uint64_t)file_size
-                  == sizeof(*head) + head->count * sizeof(struct disk_msg)
-                         + head->text_len;
+           && head->text_len <= UINT32_MAX;
+}
+
+static uint64_t
+size_of_file(const struct maildir_head *head)
+{
+    return sizeof(*head) + head->count * sizeof(struct disk_msg)
+           + head->text_len;
 }
 
 /* Descriptor, or -1. */
@@ -225,7 +234,8 @@ open_index(const char *path, struct maildir_head *head_out)
     }
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)
         && read_whole(fd, head_out, sizeof(*head_out), 0)
-        && is_head(head_out, st.st_size))
+        && maildir_index_is_head(head_out)
+        && (uint64_t)st.st_size == size_of_file(head_out))
         return fd;
     log_index(path, "it is damaged or of another version; it will be made "
                     "anew");

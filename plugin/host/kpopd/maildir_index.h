@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "plugin/host/kpopd/maildir_list.h"
 
@@ -47,8 +48,12 @@ struct maildir_head {
 /* DIRECTORY/HASH of the maildir's path.  -1: too long. */
 int maildir_index_path(const char *directory, const char *maildir,
                        char path_out[PATH_MAX]);
+/* Of a folder, and of no link; 0, or -1 with errno. */
+typedef int maildir_stat_fn(int dir_fd, const char *name, struct stat *st);
+int maildir_stat(int dir_fd, const char *name, struct stat *st);
 /* 0, or -1 with errno. */
-int maildir_stamp_read(int dir_fd, struct maildir_stamp *stamp_out);
+int maildir_stamp_read(int dir_fd, maildir_stat_fn *stat_fn,
+                       struct maildir_stamp *stamp_out);
 bool maildir_stamp_same(const struct maildir_stamp *a,
                         const struct maildir_stamp *b);
 /*
@@ -58,6 +63,8 @@ bool maildir_stamp_same(const struct maildir_stamp *a,
  */
 bool maildir_stamp_settled(int dir_fd, const struct maildir_stamp *stamp);
 
+/* Whether these octets are the head of an index. */
+bool maildir_index_is_head(const struct maildir_head *head);
 /* False when there is none, or a damaged one, which is logged. */
 bool maildir_index_head(const char *path, struct maildir_head *head_out);
 /* The list that belongs to `head`.  False when the file has gone, changed or

@@ -36,6 +36,8 @@ int32_t maildir_result(int error);
 /* A line that names the path; of the maildir when msg is NULL. */
 void maildir_log(const struct maildir *maildir, const struct maildir_msg *msg,
                  const char *what, int error);
+/* Reading works, QUIT will fail: better known, and logged, before. */
+bool maildir_can_write(const struct maildir *maildir);
 /* And its folder. */
 void maildir_close_message(struct maildir *maildir);
 /* Brings the list from the index, if it is not here yet.  KPOP_OK; KPOP_TEMP
@@ -43,6 +45,9 @@ void maildir_close_message(struct maildir *maildir);
 int32_t maildir_load(struct maildir *maildir);
 /* maildir_open() without the lock: from the index or from the folders. */
 int32_t maildir_enter(struct maildir *maildir);
+/* maildir_open() with the lock, but without waiting: KPOP_OK, KPOP_IN_USE, or
+ * KPOP_PENDING when it would wait or is not as easy as that. */
+int32_t maildir_enter_now(struct maildir *maildir);
 /* Keeps what was learned, when it is enough to be worth a write. */
 void maildir_save(struct maildir *maildir);
 /* Looks for the present names of all messages.  KPOP_OK or an error. */

@@ -85,22 +85,39 @@ run_open(struct pool_job *pool_job)
     job->result = box_open(job->box, job->conn->worker->api->wire_octets);
 }
 
+/* Gives the session its box, or frees it. */
+static int32_t
+give_box(const struct conn *conn, struct kpop_op *op, struct box *box,
+         int32_t result, uint64_t since)
+{
+    /* Once it was put, the module closes it, also after an error. */
+    if (result == KPOP_OK)
+        result = conn->worker->api->put_box(op, box, box_count(box),
+                                            box_total(box));
+    else
+        box_free(box);
+    metrics_note_store(STORE_OPEN, result, process_micros() - since);
+    return result;
+}
+
 static void
 done_open(struct pool_job *pool_job)
 {
     struct store_job *job = (struct store_job *)pool_job;
-    const struct kpop_api *api = job->conn->worker->api;
-    struct box *box = job->box;
 
-    /* Once it was put, the module closes it, also after an error. */
-    if (job->result == KPOP_OK)
-        job->result = api->put_box(job->op, box, box_count(box),
-                                   box_total(box));
-    else
-        box_free(box);
-    metrics_note_store(STORE_OPEN, job->result,
-                       process_micros() - job->since);
+    job->result =
+        give_box(job->conn, job->op, job->box, job->result, job->since);
     finish(pool_job);
+}
+
+/* Most maildrops are those of the last minutes, and in memory. */
+static int32_t
+open_now(const struct conn *conn, struct kpop_op *op, struct box *box)
+{
+    const uint64_t since = process_micros();
+    int32_t rc = box_open_now(box, conn->worker->api->wire_octets);
+
+    return rc == KPOP_PENDING ? rc : give_box(conn, op, box, rc, since);
 }
 
 int32_t
@@ -126,7 +143,12 @@ store_open(void *arg, struct kpop_op *op, const struct kpop_open *what)
     if (rc != KPOP_OK)
         return rc;
     box = box_new(s, path, what->user, what->requested);
-    job = box != NULL ? new_job(conn, op, box) : NULL;
+    if (box == NULL)
+        return KPOP_NO_MEMORY;
+    rc = open_now(conn, op, box);
+    if (rc != KPOP_PENDING)
+        return rc;
+    job = new_job(conn, op, box);
     rc = job != NULL ? submit(job, run_open, done_open) : KPOP_NO_MEMORY;
     if (rc != KPOP_PENDING)
         box_free(box);
