@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import tempfile
+import time
 
 from figures import Kpopd, Realm, tap
 from meter import program
@@ -16,6 +17,7 @@ from harness import dovecot as suite
 from harness import net, server, tls
 
 USERS = 64      # user0 ...: with principals
+SETTLED = 4     # seconds; an index trusts no younger change
 IDLE = 10001    # idle0 ...: with passwords alone
 PASSWORD = "secret"
 LINE = (b"This is a line of a message of the bench, of seventy-six octets in "
@@ -50,6 +52,12 @@ def fill(path, messages, octets):
     for i in range(messages):
         os.link(text, f"{path}/cur/{1000000000 + i}.M{i}P1.test,S={size},"
                 f"W={size + lines}:2,S")
+
+
+def settle(path):
+    """Until no server takes what is there for a change of this moment."""
+    until = os.stat(path).st_ctime + SETTLED
+    tap.await_(lambda: time.time() > until, "the mail is settled", 60)
 
 
 class World:
@@ -140,12 +148,16 @@ class Side:
 
     def boxes(self, messages, octets, user="user", count=USERS, first=0):
         """Maildrops with so many messages, if they are not so already."""
+        fresh = False
         for i in range(first, first + count):
             name = f"{user}{i}"
             if self.filled.get(name) != (messages, octets):
                 fill(self.box(name), messages, octets)
                 self.filled[name] = (messages, octets)
-        server.give(self.mail, self.owner)
+                fresh = True
+        if fresh:
+            server.give(self.mail, self.owner)
+            settle(self.mail)
 
 
 class Bare(Side):
