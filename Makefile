@@ -257,8 +257,10 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		$(call own_link,$*.c) $(filter %.a,$^) $(SASL_LIBS) \
 		$(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
-$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi scram shared): \
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq scram shared): \
 	$(BUILD)/tests/fuzz/bend.o
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq): \
+	$(BUILD)/tests/fuzz/forge.o
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))

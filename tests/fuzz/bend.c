@@ -167,6 +167,31 @@ read_element(const uint8_t *in, size_t len, struct element *element)
     return element->size <= len;
 }
 
+const uint8_t *
+octets_find(const struct octets *octets, const uint8_t *tags, size_t count,
+            size_t *len_out)
+{
+    const uint8_t *in = octets->data;
+    size_t len = octets->len;
+    struct element element;
+
+    while (count > 0) {
+        if (!read_element(in, len, &element))
+            return NULL;
+        if (element.tag == *tags) {
+            in = element.data;
+            len = element.len;
+            tags++;
+            count--;
+        } else {
+            in += element.size;
+            len -= element.size;
+        }
+    }
+    *len_out = len;
+    return in;
+}
+
 /* How one element changes. */
 struct edit {
     size_t target; /* which, counted from the front, an outer one first */

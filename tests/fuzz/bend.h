@@ -36,6 +36,10 @@ void octets_set(struct octets *octets, const void *data, size_t len);
 bool octets_are(const struct octets *octets, const void *data, size_t len);
 /* Is it somewhere in there? */
 bool octets_have(const struct octets *octets, const void *data, size_t len);
+/* The contents of the DER element that one gets to by these tags, each in the
+ * one before it; NULL when there is none.  Lent. */
+const uint8_t *octets_find(const struct octets *octets, const uint8_t *tags,
+                           size_t count, size_t *len_out);
 /* Everything from start becomes the contents of a DER element. */
 void octets_wrap(struct octets *octets, size_t start, uint8_t tag);
 
