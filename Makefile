@@ -257,9 +257,9 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		$(call own_link,$*.c) $(filter %.a,$^) $(SASL_LIBS) \
 		$(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
-$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq scram shared): \
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi scram shared): \
 	$(BUILD)/tests/fuzz/bend.o
-$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq): \
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi): \
 	$(BUILD)/tests/fuzz/forge.o
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
