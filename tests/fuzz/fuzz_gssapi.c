@@ -375,8 +375,7 @@ send_choice(struct talk *talk, struct script *script, unsigned times)
     return send_octets(talk, &talk->sent);
 }
 
-/* Without an AP-REP RC4's tokens are the older ones, which libsasl2 alone can
- * look into; no layer is made of them. */
+/* Without an AP-REP RC4's tokens are the older ones, which make no layer. */
 static bool
 has_old_tokens(const struct talk *talk)
 {
@@ -392,8 +391,7 @@ check_wish(const struct talk *talk)
     size_t len = talk->choice.len - CHOICE_OCTETS;
     unsigned layer = talk->choice.data[0];
 
-    expect(talk->choice.len >= CHOICE_OCTETS
-               && (!talk->sealed || has_old_tokens(talk)),
+    expect(talk->choice.len >= CHOICE_OCTETS && !talk->sealed,
            "a whole choice in the clear");
     expect((layer == NONE || layer == INTEGRITY || layer == PRIVACY)
                && (layer & talk->offered) != 0, "one layer that was offered");
@@ -453,6 +451,7 @@ struct traffic {
     struct octets heard;  /* the server's last one */
     uint8_t count;
     bool bent;
+    bool unframed;        /* the wire has octets that are no packet */
     bool over;            /* what came was refused */
 };
 
@@ -478,6 +477,23 @@ make_packet(struct traffic *traffic, struct script *script, bool sealed)
     if (sealed == traffic->sealed)
         octets_add(&traffic->put, clear.data, clear.len);
     wrap_octets(traffic->talk, &clear, sealed, &traffic->packet);
+}
+
+/* Octets that are no packet; true when their first four are a length that is
+ * refused before a packet of it comes. */
+static bool
+add_junk(struct traffic *traffic, struct script *script)
+{
+    const uint8_t *chunk;
+    size_t len = script_chunk(script, &chunk);
+    bool first = !traffic->unframed && len >= 4;
+
+    buf_append(&traffic->wire, chunk, len);
+    traffic->unframed = true;
+    return first
+           && (chunk[0] != 0 || chunk[1] > 1
+               || (chunk[1] == 1 && (chunk[2] | chunk[3]) != 0)
+               || (chunk[1] | chunk[2] | chunk[3]) == 0);
 }
 
 /* In the other direction. */
@@ -507,14 +523,12 @@ serve(struct traffic *traffic, struct script *script)
 }
 
 enum act { HONEST, SERVE, SEALED_OTHERWISE, LOST, AGAIN, OURS, EMPTY, JUNK,
-           BENT, ACTS };
+           BENT, ACTS, BAD_LENGTH };
 
 static enum act
 act(struct traffic *traffic, struct script *script)
 {
     static const struct octets empty;
-    const uint8_t *chunk;
-    size_t len;
     enum act what = script_octet(script) % ACTS;
 
     if (what == SERVE) {
@@ -522,11 +536,8 @@ act(struct traffic *traffic, struct script *script)
         return what;
     }
     traffic->bent = traffic->bent || what != HONEST;
-    if (what == JUNK) {
-        len = script_chunk(script, &chunk);
-        buf_append(&traffic->wire, chunk, len);
-        return what;
-    }
+    if (what == JUNK)
+        return add_junk(traffic, script) ? BAD_LENGTH : JUNK;
     if (what == OURS)
         traffic->packet = traffic->heard;
     else if (what == EMPTY)
@@ -595,14 +606,16 @@ use_layer(struct talk *talk, const struct mech_layer *codec,
     expect(traffic.layer != NULL, "memory");
     buf_init(&traffic.wire, 1 << 20);
     for (unsigned i = 0; i < 24 && script->size > 0; i++) {
-        bool empty = act(&traffic, script) == EMPTY;
+        enum act what = act(&traffic, script);
 
         /* Of an empty one GSSAPI loses an octet, as gsslayer.c says. */
-        if (empty)
+        if (what == EMPTY)
             __lsan_disable();
         take(&traffic, 1 + script_octet(script) * 4u);
-        if (empty)
+        if (what == EMPTY)
             __lsan_enable();
+        expect(what != BAD_LENGTH || traffic.over,
+               "a forbidden length is refused at once");
     }
     buf_reset(&traffic.wire);
     layer_free(traffic.layer);
