@@ -29,7 +29,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { MUTUAL = 1, ASKED = 2, SEALED_CHOICE = 4, REFLECTED = 8,
-       REPLAYED = 16 };
+       REPLAYED = 16, TWICE = 32 };
 enum { NONE = 1, INTEGRITY = 2, PRIVACY = 4, CHOICE_OCTETS = 4 };
 enum { SESSIONS = 3 };
 
@@ -48,6 +48,7 @@ struct talk {
     gss_ctx_id_t context;
     struct octets token;  /* as the client made it, as it was sent */
     struct octets sent;
+    struct octets spent;  /* a token that was taken */
     struct octets choice; /* in the clear */
     bool sealed;          /* it was wrapped with secrecy */
     unsigned offered;
@@ -303,6 +304,7 @@ until_offer(struct talk *talk, struct script *script, unsigned session,
                            ticket_sealed[session].len),
                "the ticket is as it was");
         expect(!talk->bound || talk->good_bound, "bound to this channel");
+        talk->spent = talk->sent;
     }
     if (status == STATUS_CONTINUE && (talk->how & MUTUAL) != 0) {
         /* Where the wish for an AP-REP was bent away, an offer came. */
@@ -684,6 +686,23 @@ end(struct talk *talk, bool was_in, struct script *script)
     }
 }
 
+/* Neither as it is nor bent, by who has heard it. */
+static void
+check_replay(struct talk *talk, struct script *script)
+{
+    static struct octets token;
+
+    token = talk->spent;
+    for (unsigned i = 0; i < 2 && token.len > 0; i++) {
+        talk->mech->free(talk->state);
+        expect(talk->mech->start(world, &talk->peer, &talk->state)
+                   == STATUS_OK, "a start");
+        expect(send_octets(talk, &token) != STATUS_CONTINUE,
+               "nobody gets in twice");
+        bend(script, &token);
+    }
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -704,6 +723,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     session = script_octet(&script) % SESSIONS;
     talk.session = sessions[session];
     end(&talk, login(&talk, &script, session, &channel), &script);
+    if ((talk.how & TWICE) != 0)
+        check_replay(&talk, &script);
     talk.mech->free(talk.state);
     buf_reset(&talk.out);
     (void)gss_delete_sec_context(&minor, &talk.context, GSS_C_NO_BUFFER);
