@@ -255,8 +255,12 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 
 $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
-		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
-		$(LDLIBS)
+		$(call own_link,$*.c) $(filter %.a,$^) $(SASL_LIBS) \
+		$(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi scram shared): \
+	$(BUILD)/tests/fuzz/bend.o
+$(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi): \
+	$(BUILD)/tests/fuzz/forge.o
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))

@@ -172,8 +172,8 @@ explain_keytab(struct attempt *attempt)
 static int
 refuse_library(struct attempt *attempt, struct buf *out)
 {
-    krb5_error_code code = attempt->code - (krb5_error_code)
-                                               ERROR_TABLE_BASE_krb5;
+    /* Wider, because those of ASN.1 are more than 2^31 away. */
+    long long code = (long long)attempt->code - ERROR_TABLE_BASE_krb5;
 
     if (code < 0 || code > 127 || code == REFUSE_GENERIC)
         return refuse(attempt, REFUSE_GENERIC, is_trouble(attempt->code),

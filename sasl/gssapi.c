@@ -139,18 +139,25 @@ step_token(struct gssapi *gssapi, const uint8_t *in, size_t in_len,
     return status;
 }
 
-/* NULL = good, as far as it can be seen before the library has proved it. */
+/* NULL = it is there, in the clear. */
 static const char *
-judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
+read_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len,
+            uint8_t octets[CHOICE_OCTETS])
 {
-    bool layers = gssapi->peer->max_ssf > 0;
     struct token_wrap wrap;
-    uint8_t octets[CHOICE_OCTETS];
-    unsigned size;
+    const uint8_t *old;
+    size_t len = 0;
 
-    /* RC4's older form: libsasl2 alone sees what is inside. */
-    if (!token_wrap(in, in_len, &wrap))
-        return layers ? "choice of a layer is no token of RFC 4121" : NULL;
+    if (!token_wrap(in, in_len, &wrap)) {
+        /* The number of RC4's older form is encrypted: it makes no layer. */
+        if (gssapi->peer->max_ssf > 0)
+            return "choice of a layer is no token of RFC 4121";
+        old = token_old_clear(in, in_len, &len);
+        if (old == NULL || len < CHOICE_OCTETS)
+            return "choice of a layer is none in the clear";
+        memcpy(octets, old, CHOICE_OCTETS);
+        return NULL;
+    }
     /* RFC 4752 section 3.1 wants it in the clear, and it could hide bits
      * that libsasl2 does not look at. */
     if (wrap.sealed)
@@ -158,8 +165,22 @@ judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
     if (wrap.by_acceptor || wrap.clear_len < CHOICE_OCTETS)
         return "choice of a layer is none";
     gssapi->sequence = wrap.sequence;
-    for (size_t i = 0; i < sizeof(octets); i++)
+    for (size_t i = 0; i < CHOICE_OCTETS; i++)
         octets[i] = token_clear(in, in_len, i);
+    return NULL;
+}
+
+/* NULL = good, as far as it can be seen before the library has proved it. */
+static const char *
+judge_choice(struct gssapi *gssapi, const uint8_t *in, size_t in_len)
+{
+    bool layers = gssapi->peer->max_ssf > 0;
+    uint8_t octets[CHOICE_OCTETS];
+    const char *problem = read_choice(gssapi, in, in_len, octets);
+    unsigned size;
+
+    if (problem != NULL)
+        return problem;
     size = (unsigned)octets[1] << 16 | (unsigned)octets[2] << 8 | octets[3];
     switch (octets[0]) {
     case LAYER_NONE:

@@ -257,7 +257,8 @@ read_final(struct scram *scram, const char *text, size_t len)
         proof = reader.at;
         value = next_value(&reader, 'p', &len);
     }
-    if (proof == NULL || value == NULL
+    /* Nothing stands behind it, not even a comma: nobody has signed that. */
+    if (proof == NULL || value == NULL || value + len != reader.end
         || !read_octets(value, len, scram->proof, digest_size(scram->hash)))
         return false;
     buf_append_str(&scram->signed_text, ",");

@@ -32,25 +32,52 @@ der_length(const uint8_t *data, size_t len, size_t *value_out)
     return value < 0x80 ? 0 : octets + 1;
 }
 
-bool
-token_apreq(const uint8_t *token, size_t len, const uint8_t **apreq_out,
-            size_t *apreq_len_out)
+/* What follows krb5's name and this TOK_ID (RFC 1964 section 1.1); NULL when
+ * it is framed otherwise, or nothing does. */
+static const uint8_t *
+framed(const uint8_t *token, size_t len, const char id[2], size_t *len_out)
 {
-    /* 1.2.840.113554.1.2.2, and that an AP-REQ follows */
+    /* 1.2.840.113554.1.2.2 */
     static const uint8_t krb5[] = { 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7,
-                                    0x12, 0x01, 0x02, 0x02, 0x01, 0x00 };
+                                    0x12, 0x01, 0x02, 0x02 };
+    const size_t head = sizeof(krb5) + 2;
     size_t size;
     size_t inner = 0;
 
     if (token == NULL || len < 2 || token[0] != 0x60)
-        return false;
+        return NULL;
     size = der_length(token + 1, len - 1, &inner);
-    if (size == 0 || inner != len - 1 - size || inner <= sizeof(krb5) ||
-        memcmp(token + 1 + size, krb5, sizeof(krb5)) != 0)
-        return false;
-    *apreq_out = token + 1 + size + sizeof(krb5);
-    *apreq_len_out = inner - sizeof(krb5);
-    return true;
+    token += 1 + size;
+    if (size == 0 || inner != len - 1 - size || inner <= head ||
+        memcmp(token, krb5, sizeof(krb5)) != 0 ||
+        memcmp(token + sizeof(krb5), id, 2) != 0)
+        return NULL;
+    *len_out = inner - head;
+    return token + head;
+}
+
+bool
+token_apreq(const uint8_t *token, size_t len, const uint8_t **apreq_out,
+            size_t *apreq_len_out)
+{
+    *apreq_out = framed(token, len, "\x01\0", apreq_len_out);
+    return *apreq_out != NULL;
+}
+
+const uint8_t *
+token_old_clear(const uint8_t *token, size_t len, size_t *len_out)
+{
+    /* SGN_ALG RC4, SEAL_ALG none, the filler; then sequence number, checksum
+     * and confounder of 8 octets each, and one of padding at the end. */
+    static const uint8_t head[] = { 0x11, 0, 0xff, 0xff, 0xff, 0xff };
+    const size_t before = sizeof(head) + 3 * 8;
+    const uint8_t *inner = framed(token, len, "\x02\x01", &len);
+
+    if (inner == NULL || len <= before ||
+        memcmp(inner, head, sizeof(head)) != 0)
+        return NULL;
+    *len_out = len - before - 1;
+    return inner + before;
 }
 
 static size_t

@@ -32,6 +32,13 @@ struct token_wrap {
 bool token_wrap(const uint8_t *token, size_t len,
                 struct token_wrap *wrap_out);
 
+/*
+ * What stands in the clear in a Wrap token of RC4 that isn't sealed (RFC 4757
+ * section 7.3); NULL when it is none; lent.
+ */
+const uint8_t *token_old_clear(const uint8_t *token, size_t len,
+                               size_t *len_out);
+
 /* The octet at an index below clear_len of a token that isn't sealed. */
 uint8_t token_clear(const uint8_t *token, size_t len, size_t index);
 

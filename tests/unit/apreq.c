@@ -287,6 +287,26 @@ TEST(n9_an_ap_req_cut_anywhere_is_refused)
     client_free(client);
 }
 
+/* Found by fuzz_apreq: we read up to the ticket, libkrb5 all, and its codes
+ * for that are far from those of Kerberos. */
+TEST(n9_what_libkrb5_can_not_read_is_refused)
+{
+    struct client *client = client_new(alice("pop@localhost", ""));
+    struct sasl_settings settings = usual_settings();
+    uint8_t *at = memmem(client->apreq, client->len, "\x03\x05\0", 3);
+    size_t len;
+
+    /* Behind ap-options the ticket, a3 82 and its length. */
+    CHECK(at != NULL && at[7] == 0xa3 && at[8] == 0x82);
+    len = (size_t)at[9] << 8 | at[10];
+    CHECK_INT(at[11 + len], 0xa4);
+    at[11 + len] = 0xa5;
+    CHECK_INT(try_octets(&settings, client, client->apreq, client->len),
+              STATUS_AUTH);
+    check_refused("60", "", "krb5=\"ASN.1 ");
+    client_free(client);
+}
+
 TEST(n10_a_flipped_bit_is_refused)
 {
     const char *options = alice("pop@localhost", "--flip ticket");
@@ -941,6 +961,7 @@ TEST_MAIN("apreq",
           T(n12_a_clock_off_by_200_seconds_passes),
           T(n8_n9_junk_is_no_ap_req),
           T(n9_an_ap_req_cut_anywhere_is_refused),
+          T(n9_what_libkrb5_can_not_read_is_refused),
           T(n10_a_flipped_bit_is_refused),
           T(n11_a_replay_is_refused),
           T(n11_a_replay_in_another_process_is_refused),

@@ -563,6 +563,53 @@ TEST(rc4_is_refused_unless_it_is_allowed)
     gss_end(&login);
 }
 
+/* Found by fuzz_gssapi: libsasl2 takes what it doesn't know for no layer. */
+TEST(g3_choices_in_older_tokens_of_rc4_are_looked_at_too)
+{
+    static const struct {
+        const char *choice;
+        bool sealed;
+        int status;
+    } rows[] = {
+        { "\1\0\0\0", false, STATUS_PENDING },
+        { "\1\0\0\0", true, STATUS_AUTH },
+        { "\0\0\0\0", false, STATUS_AUTH },
+        { "\x08\0\0\0", false, STATUS_AUTH },
+        { "\x09\0\0\0", false, STATUS_AUTH },
+        { "\2\0\x10\0", false, STATUS_AUTH },
+        { "\x81\0\0\0", false, STATUS_AUTH },
+        { "\1\0\0\1", false, STATUS_AUTH },
+    };
+    struct sasl_settings settings = gss_settings();
+    const struct octets *token;
+    struct gss_login login;
+    char args[600];
+
+    settings.keytab = realm_path("weak.keytab");
+    settings.allow_weak_enctypes = true;
+    gss_begin_with(&login, &settings);
+    login.service = "pop/weak@EXAMPLE.ORG";
+    login.flags = GSS_C_INTEG_FLAG | GSS_C_CONF_FLAG;
+    /* The session's key is RC4's, too. */
+    snprintf(args, sizeof(args), "%s -e arcfour-hmac %s",
+             realm_ccache("alice", "rc4.cc"), login.service);
+    realm_do("ticket", args);
+    setenv("KRB5CCNAME", realm_path("rc4.cc"), 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        gss_again(&login);
+        CHECK_INT(gss_until_offer(&login), STATUS_CONTINUE);
+        token = gss_wrapped(&login, rows[i].choice, 4, rows[i].sealed);
+        CHECK_INT(token->data[0], 0x60);
+        CHECK_INT(gss_send(&login, token->data, token->len),
+                  rows[i].status);
+    }
+    gss_again(&login);
+    CHECK_INT(gss_until_offer(&login), STATUS_CONTINUE);
+    token = gss_wrapped(&login, "\1\0\0", 3, false);
+    CHECK_INT(gss_send(&login, token->data, token->len), STATUS_AUTH);
+    gss_end(&login);
+}
+
 TEST(a_principal_of_another_realm_keeps_its_realm)
 {
     struct gss_login login;
@@ -688,6 +735,7 @@ TEST_MAIN("gssapi",
           T(g10_a_wrong_clock_is_named),
           T(a_damaged_ap_req_is_refused_and_a_large_one_taken),
           T(rc4_is_refused_unless_it_is_allowed),
+          T(g3_choices_in_older_tokens_of_rc4_are_looked_at_too),
           T(a_principal_of_another_realm_keeps_its_realm),
           T(exchanges_may_end_at_every_step),
           T(threads_share_a_world_and_a_token_counts_once))

@@ -500,6 +500,25 @@ TEST(proofs_that_are_refused)
     }
 }
 
+/* Found by fuzz_scram: a comma behind the right proof, which signs none. */
+TEST(nothing_stands_behind_the_proof)
+{
+    static const char *const behind[] = { "", ",", ",,", ",x=1" };
+    char message[1200], mine[600], proof[200], signature[200];
+    struct talk talk;
+
+    for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+        begin(&talk, "SCRAM-SHA-256");
+        CHECK_INT(say_first(&talk, "n=alice,r=abc"), STATUS_CONTINUE);
+        (void)snprintf(mine, sizeof(mine), "c=biws,r=%s", talk.nonce);
+        count(&talk, "secret", mine, proof, signature);
+        (void)snprintf(message, sizeof(message), "%s,p=%s%s", mine, proof,
+                       behind[i]);
+        CHECK_INT(say(&talk, message), i == 0 ? STATUS_PENDING : STATUS_AUTH);
+        end(&talk);
+    }
+}
+
 TEST(troubles_of_the_host_are_passed_on)
 {
     static const int results[] = { STATUS_TEMP, STATUS_PERM, STATUS_DELAY,
@@ -672,6 +691,7 @@ TEST_MAIN("scram", T(x1_right_secret_logs_in_and_the_server_proves_itself),
           T(lengths_of_the_first_message),
           T(extensions_behind_the_nonce_are_signed_and_ignored),
           T(last_messages_that_are_refused), T(proofs_that_are_refused),
+          T(nothing_stands_behind_the_proof),
           T(troubles_of_the_host_are_passed_on), T(saslprep_of_the_rfc),
           T(what_saslprep_forbids_stays),
           T(prepared_and_composed_password_are_the_same_secret))
