@@ -551,6 +551,21 @@ TEST(only_known_services_with_sane_facts_are_served)
     stub_end(&stub);
 }
 
+/* Half a pointer is none. */
+TEST(facts_that_end_within_a_member_are_read_up_to_it)
+{
+    struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
+                                .session_id = "s", .peer_address = "p" };
+
+    facts.size = offsetof(struct kpop_facts, peer_address)
+                 + sizeof(char *) / 2;
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->session_new(stub.plugin, &facts, &stub, 0,
+                                    &stub.session), KPOP_OK);
+    CHECK(!stub_logged(&stub, "peer=p"));
+    stub_end(&stub);
+}
+
 static void
 check_plaintext(const char *policy, uint32_t ssf, bool allowed)
 {
@@ -771,6 +786,7 @@ TEST_MAIN("session",
           T(input_takes_at_most_its_limit_at_once),
           T(wrote_is_held_to_what_there_was),
           T(only_known_services_with_sane_facts_are_served),
+          T(facts_that_end_within_a_member_are_read_up_to_it),
           T(passwords_in_the_clear_follow_the_policy),
           T(a_host_without_verify_password_has_no_user),
           T(counters_add_up_over_sessions),
