@@ -336,6 +336,38 @@ TEST(session_close_inside_each_callback_is_survived)
     }
 }
 
+static int32_t
+open_that_ticks_and_closes(void *conn, struct kpop_op *op,
+                           const struct kpop_open *what)
+{
+    struct kpop_session *session = stub.session;
+
+    (void)what;
+    stub.boxes++;
+    CHECK_INT(stub.api->put_box(op, conn, 2, 60), KPOP_OK);
+    stub.api->tick(session, 100000);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    stub.session = NULL;
+    stub.api->session_close(session);
+    CHECK_INT(stub.closes, 0); /* the session waits for us to return */
+    return KPOP_PENDING;
+}
+
+/* Time runs out in it as well. */
+TEST(session_close_inside_a_callback_that_ticked_is_survived)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.open = open_that_ticks_and_closes;
+    stub_begin(&stub, &table);
+    CHECK_INT(stub_connect(&stub, "pop3"), KPOP_OK);
+    CHECK_INT(stub.api->input(stub.session, login, strlen(login), 0),
+              strlen(login));
+    CHECK_INT(stub.boxes, 1);
+    CHECK_INT(stub.closes, 1);
+    stub_end(&stub);
+}
+
 TEST(the_box_is_closed_before_the_answer_to_quit)
 {
     begin(&stub_passwords);
@@ -772,6 +804,7 @@ TEST_MAIN("session",
           T(a_box_that_comes_late_is_closed_when_open_is_done),
           T(done_inside_cancel_is_an_answer),
           T(session_close_inside_each_callback_is_survived),
+          T(session_close_inside_a_callback_that_ticked_is_survived),
           T(the_box_is_closed_before_the_answer_to_quit),
           T(a_half_close_while_the_host_thinks_still_commits),
           T(a_hang_up_never_commits),
