@@ -260,6 +260,8 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 $(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
 $(BUILD)/tests/fuzz/fuzz_tls: $(addprefix $(BUILD)/tests/, fuzz/bentclient.o \
 	fuzz/steady.o fuzz/tlstalk.o fuzz/tlstalk_host.o unit/tls_fixture.o)
+$(BUILD)/tests/fuzz/fuzz_abi: $(addprefix $(BUILD)/tests/fuzz/, abihost.o \
+	steady.o)
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))
 $(BUILD)/tests/fuzz/fuzz_index: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
