@@ -262,6 +262,12 @@ $(BUILD)/tests/fuzz/fuzz_tls: $(addprefix $(BUILD)/tests/, fuzz/bentclient.o \
 	fuzz/steady.o fuzz/tlstalk.o fuzz/tlstalk_host.o unit/tls_fixture.o)
 $(BUILD)/tests/fuzz/fuzz_abi: $(addprefix $(BUILD)/tests/fuzz/, abihost.o \
 	steady.o)
+$(BUILD)/tests/fuzz/fuzz_control: $(addprefix $(BUILD)/tests/fuzz/, \
+	control_auth.o control_master.o control_metrics.o control_tool.o \
+	quietlog.o steady.o) $(filter-out $(addprefix %/, main.o log.o auth.o \
+	master_tool.o metrics_serve.o),$(kpopd_objects))
+$(BUILD)/tests/fuzz/fuzz_control: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
+	-ldl -lpthread
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))
 $(BUILD)/tests/fuzz/fuzz_index: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
