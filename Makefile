@@ -272,6 +272,14 @@ $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))
 $(BUILD)/tests/fuzz/fuzz_index: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
 	-ldl -lpthread
+$(BUILD)/tests/fuzz/fuzz_uidl: $(BUILD)/tests/fuzz/uidltext.o \
+	$(filter-out $(addprefix %/, kpopctl.o uidl_import.o uidl_message.o \
+	uidlmap.o),$(kpopctl_objects))
+$(BUILD)/tests/fuzz/fuzz_uidl: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
+	-ldl -lpthread
+$(BUILD)/tests/fuzz/fuzz_lists: $(addprefix $(BUILD)/plugin/host/kpopd/, \
+	passdb.o secretdb.o)
+$(BUILD)/tests/fuzz/fuzz_lists: LDLIBS += $(LOGIN_LIBS)
 $(BUILD)/tests/fuzz/fuzz_proxy: $(addprefix $(BUILD)/plugin/host/kpopd/, \
 	proxy.o address.o)
 
