@@ -257,7 +257,8 @@ $(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
 	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
 		$(filter %.a,$^) $(SASL_LIBS) $(KRB5_LIBS) $(CRYPTO_LIBS) \
 		$(LDLIBS)
-$(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
+$(BUILD)/tests/fuzz/fuzz_session: $(addprefix $(BUILD)/tests/, fuzz/steady.o \
+	unit/tls_fixture.o)
 $(BUILD)/tests/fuzz/fuzz_tls: $(addprefix $(BUILD)/tests/, fuzz/bentclient.o \
 	fuzz/steady.o fuzz/tlstalk.o fuzz/tlstalk_host.o unit/tls_fixture.o)
 $(BUILD)/tests/fuzz/fuzz_abi: $(addprefix $(BUILD)/tests/fuzz/, abihost.o \
@@ -353,12 +354,18 @@ check-valgrind:
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 
+# By libFuzzer, or with FUZZER=afl by AFL++: its compiler adds what it needs.
 FUZZ_SECONDS ?= 60
+FUZZER ?= libfuzzer
+fuzz_build := $(if $(filter afl,$(FUZZER)),build-afl,build-fuzz)
 check-fuzz:
-	packaging/install-packages build check
-	+$(sub_make) CC=clang SANITIZE=fuzzer-no-link,address,undefined \
-		BUILD=build-fuzz CFLAGS='-O1 -g' fuzzers
-	BUILD=build-fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
+	packaging/install-packages build check fuzz
+	+$(sub_make) $(if $(filter afl,$(FUZZER)),CC=afl-clang-fast \
+		SANITIZE=address$(comma)undefined,CC=clang \
+		SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined) \
+		BUILD=$(fuzz_build) CFLAGS='-O1 -g' fuzzers
+	BUILD=$(fuzz_build) FUZZER=$(FUZZER) FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		tests/fuzz/run
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 
@@ -370,6 +377,7 @@ check-long:
 	$(MAKE) check-tsan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
+	$(MAKE) check-fuzz FUZZER=afl
 
 bench: test-programs
 	BUILD=$(BUILD) tests/bench/run
@@ -473,7 +481,7 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz \
-		build-tsan build-coverage
+		build-afl build-tsan build-coverage
 
 # The same octets of each commit: what a user has told git or gzip is not asked.
 dist:
