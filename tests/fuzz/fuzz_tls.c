@@ -306,7 +306,8 @@ bend_ticket(struct talk *talk, struct script *script)
     uint8_t what = next(script);
     int size;
 
-    if (talk->ticket == NULL || what == 0)
+    /* Twice, it might be whole again. */
+    if (talk->ticket == NULL || what == 0 || talk->ticket_is_bent)
         return;
     SSL_SESSION_get0_ticket(talk->ticket, &ticket, &len);
     size = i2d_SSL_SESSION(talk->ticket, &der);
