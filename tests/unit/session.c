@@ -368,6 +368,70 @@ TEST(session_close_inside_a_callback_that_ticked_is_survived)
     stub_end(&stub);
 }
 
+/* Asked by a done(), so that nothing of the session's runs meanwhile. */
+static int32_t
+authorize_that_answers_and_hears(void *conn, struct kpop_op *op,
+                                 const struct kpop_identity *identity)
+{
+    (void)conn, (void)identity;
+    CHECK_INT(stub.api->put_user(op, "alice"), KPOP_OK);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    CHECK_INT(stub.api->input(stub.session, "NOOP\r\n", 6, 0), 6);
+    return KPOP_PENDING;
+}
+
+static int32_t
+authorize_that_answers_and_closes(void *conn, struct kpop_op *op,
+                                  const struct kpop_identity *identity)
+{
+    struct kpop_session *session = stub.session;
+
+    (void)conn, (void)identity;
+    CHECK_INT(stub.api->put_user(op, "alice"), KPOP_OK);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    stub.session = NULL;
+    stub.api->session_close(session);
+    return KPOP_PENDING;
+}
+
+/* Up to a password that is looked at later. */
+static void
+begin_later(struct kpop_host *table)
+{
+    stub_begin(&stub, table);
+    CHECK_INT(stub_connect(&stub, "pop3"), KPOP_OK);
+    stub.mode = STUB_LATER;
+    CHECK_INT(stub.api->input(stub.session, login, strlen(login), 0),
+              strlen(login));
+    CHECK_INT(stub.asked[STUB_PASSWORD], 1);
+}
+
+TEST(input_within_a_question_that_a_done_asked_is_heard)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.authorize = authorize_that_answers_and_hears;
+    begin_later(&table);
+    CHECK(stub_answer(&stub)); /* password, authorize */
+    CHECK(stub_answer(&stub)); /* open */
+    stub_drain(&stub);
+    CHECK_INT(stub.boxes, 1);
+    CHECK((wants() & KPOP_IS_LOGGED_IN) != 0);
+    CHECK((wants() & KPOP_WANT_READ) != 0);
+    stub_end(&stub);
+}
+
+TEST(session_close_within_a_question_that_a_done_asked_is_survived)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.authorize = authorize_that_answers_and_closes;
+    begin_later(&table);
+    CHECK(stub_answer(&stub));
+    CHECK_INT(stub.boxes, 0);
+    stub_end(&stub);
+}
+
 TEST(the_box_is_closed_before_the_answer_to_quit)
 {
     begin(&stub_passwords);
@@ -805,6 +869,8 @@ TEST_MAIN("session",
           T(done_inside_cancel_is_an_answer),
           T(session_close_inside_each_callback_is_survived),
           T(session_close_inside_a_callback_that_ticked_is_survived),
+          T(input_within_a_question_that_a_done_asked_is_heard),
+          T(session_close_within_a_question_that_a_done_asked_is_survived),
           T(the_box_is_closed_before_the_answer_to_quit),
           T(a_half_close_while_the_host_thinks_still_commits),
           T(a_hang_up_never_commits),
