@@ -40,7 +40,7 @@ abi_expect(bool condition, const char *promise)
 static uint32_t
 odd_number(void)
 {
-    static const uint32_t numbers[] = { 0, 1, 5, 3000, 70000, 10000001,
+    static const uint32_t numbers[] = { 0, 1, 5, 300, 9000, 10000001,
                                         UINT32_MAX, INT32_MAX };
 
     return numbers[next() % 8u];
@@ -105,7 +105,8 @@ put_messages(struct asked *asked, uint32_t count)
 
     for (uint32_t i = 0; i < count; i++) {
         (void)snprintf(uidl, sizeof(uidl), "u%x", (unsigned)asked->first + i);
-        note(asked, asked->what == ASK_LIST, api->put_msg(asked->op, 20, uidl));
+        note(asked, asked->what == ASK_LIST,
+             api->put_msg(asked->op, 20, uidl));
     }
 }
 
@@ -177,7 +178,7 @@ put_odd(struct conn *conn, struct asked *asked)
         put_box(conn, asked, (next() & 1) != 0 ? NULL : conn, odd_number());
         break;
     case 2:
-        put_messages(asked, 1 + odd_number() % 70000u);
+        put_messages(asked, 1 + odd_number() % 9000u);
         break;
     case 3:
         note(asked, asked->what == ASK_LIST,

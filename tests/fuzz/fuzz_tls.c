@@ -106,7 +106,8 @@ dress(struct talk *talk, struct script *script, SSL *ssl)
 static void
 say_early(struct talk *talk)
 {
-    static const char text[] = "USER early\r\nPASS early\r\nDELE 1\r\nQUIT\r\n";
+    static const char text[] = "USER early\r\nPASS early\r\nDELE 1\r\n"
+                               "QUIT\r\n";
     size_t written;
 
     /* Not under another name than before. */
