@@ -121,7 +121,8 @@ programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
 	$(BUILD)/dovecot/libmech_kpop.so)
 
 # A file with a main is a test program; one without is linked to all of its
-# folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test.
+# folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test,
+# and so does a file NAME.wrap beside NAME.c.
 has_main := -lE -e '^(int )?main *[(]' -e '^TEST_MAIN *[(]'
 mains = $(if $(wildcard tests/$(1)/*.c),$(shell grep $(has_main) \
 	tests/$(1)/*.c))
@@ -231,10 +232,13 @@ define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
 		$(call parts,$(1)) $(check_object) $(BUILD)/libkpop.a
 	$$(call quiet,LINK)$$(link) $$(program) -o $$@ $$(filter %.o,$$^) \
-		$$(call own_link,$$*.c) $$(filter %.a,$$^) $(test_libs)
+		$$(call own_link,$$*.c) $$(addprefix @,$$(filter %.wrap,$$^)) \
+		$$(filter %.a,$$^) $(test_libs)
 endef
 $(foreach g,unit dialog abi bench,$(if $(call mains,$(g)), \
 	$(eval $(call test_group,$(g)))))
+$(foreach w,$(wildcard tests/*/*.wrap), \
+	$(eval $(BUILD)/$(basename $(w)): $(w)))
 
 # Tests of kpopd's own parts see all of it but main().
 $(filter $(BUILD)/tests/unit/kpopd_%,$(test_programs)): \
@@ -261,11 +265,30 @@ $(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi scram shared): \
 	$(BUILD)/tests/fuzz/bend.o
 $(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi): \
 	$(BUILD)/tests/fuzz/forge.o
-$(BUILD)/tests/fuzz/fuzz_session: $(BUILD)/tests/unit/tls_fixture.o
+$(BUILD)/tests/fuzz/fuzz_session: $(addprefix $(BUILD)/tests/, fuzz/steady.o \
+	unit/tls_fixture.o)
+$(BUILD)/tests/fuzz/fuzz_tls: $(addprefix $(BUILD)/tests/, fuzz/bentclient.o \
+	fuzz/steady.o fuzz/tlstalk.o fuzz/tlstalk_host.o unit/tls_fixture.o)
+$(BUILD)/tests/fuzz/fuzz_abi: $(addprefix $(BUILD)/tests/fuzz/, abihost.o \
+	steady.o)
+$(BUILD)/tests/fuzz/fuzz_control: $(addprefix $(BUILD)/tests/fuzz/, \
+	control_auth.o control_master.o control_metrics.o control_tool.o \
+	quietlog.o steady.o) $(filter-out $(addprefix %/, main.o log.o auth.o \
+	master_tool.o metrics_serve.o),$(kpopd_objects))
+$(BUILD)/tests/fuzz/fuzz_control: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
+	-ldl -lpthread
 $(BUILD)/tests/fuzz/fuzz_index: $(filter-out %/main.o \
 	%/maildir_index.o,$(kpopd_objects))
 $(BUILD)/tests/fuzz/fuzz_index: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
 	-ldl -lpthread
+$(BUILD)/tests/fuzz/fuzz_uidl: $(BUILD)/tests/fuzz/uidltext.o \
+	$(filter-out $(addprefix %/, kpopctl.o uidl_import.o uidl_message.o \
+	uidlmap.o),$(kpopctl_objects))
+$(BUILD)/tests/fuzz/fuzz_uidl: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
+	-ldl -lpthread
+$(BUILD)/tests/fuzz/fuzz_lists: $(addprefix $(BUILD)/plugin/host/kpopd/, \
+	passdb.o secretdb.o)
+$(BUILD)/tests/fuzz/fuzz_lists: LDLIBS += $(LOGIN_LIBS)
 $(BUILD)/tests/fuzz/fuzz_proxy: $(addprefix $(BUILD)/plugin/host/kpopd/, \
 	proxy.o address.o)
 
@@ -339,12 +362,18 @@ check-valgrind:
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
 	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
 
+# By libFuzzer, or with FUZZER=afl by AFL++: its compiler adds what it needs.
 FUZZ_SECONDS ?= 60
+FUZZER ?= libfuzzer
+fuzz_build := $(if $(filter afl,$(FUZZER)),build-afl,build-fuzz)
 check-fuzz:
-	packaging/install-packages build check
-	+$(sub_make) CC=clang SANITIZE=fuzzer-no-link,address,undefined \
-		BUILD=build-fuzz CFLAGS='-O1 -g' fuzzers
-	BUILD=build-fuzz FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run
+	packaging/install-packages build check fuzz
+	+$(sub_make) $(if $(filter afl,$(FUZZER)),CC=afl-clang-fast \
+		SANITIZE=address$(comma)undefined,CC=clang \
+		SANITIZE=fuzzer-no-link$(comma)address$(comma)undefined) \
+		BUILD=$(fuzz_build) CFLAGS='-O1 -g' fuzzers
+	BUILD=$(fuzz_build) FUZZER=$(FUZZER) FUZZ_SECONDS=$(FUZZ_SECONDS) \
+		tests/fuzz/run
 .PHONY: fuzzers
 fuzzers: $(fuzzers)
 
@@ -356,6 +385,7 @@ check-long:
 	$(MAKE) check-tsan
 	$(MAKE) check-valgrind
 	$(MAKE) check-fuzz
+	$(MAKE) check-fuzz FUZZER=afl
 
 bench: test-programs
 	BUILD=$(BUILD) tests/bench/run
@@ -459,7 +489,7 @@ uninstall:
 
 clean:
 	rm -rf $(BUILD) build-asan build-valgrind build-clang build-fuzz \
-		build-tsan build-coverage
+		build-afl build-tsan build-coverage
 
 # The same octets of each commit: what a user has told git or gzip is not asked.
 dist:

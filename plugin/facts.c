@@ -112,16 +112,18 @@ int32_t
 facts_copy(const struct kpop_facts *facts, const char *default_id,
            struct kpop_facts **facts_out)
 {
+    const size_t head = offsetof(struct kpop_facts, session_id);
     struct kpop_facts full = { 0 };
     struct kpop_facts *copy;
-    size_t need;
+    size_t size, need;
     char *at;
 
-    if (facts == NULL
-        || facts->size < offsetof(struct kpop_facts, session_id))
+    if (facts == NULL || facts->size < head)
         return KPOP_INVALID;
-    memcpy(&full, facts, facts->size < sizeof(full) ? facts->size
-                                                    : sizeof(full));
+    size = facts->size < sizeof(full) ? facts->size : sizeof(full);
+    /* No half pointer at the end. */
+    size -= (size - head) % sizeof(void *);
+    memcpy(&full, facts, size);
     full.size = sizeof(full);
     if (facts_measure(&full, default_id, &need) != KPOP_OK)
         return KPOP_INVALID;

@@ -106,13 +106,21 @@ session_is_busy(const struct kpop_session *session)
     return op_is_open(&session->op) || session->step != OP_FREE;
 }
 
+/* Ours to take: the exchange, which has the same op, takes its own. */
+static bool
+session_has_answer(const struct kpop_session *session)
+{
+    return session->op.stage == OP_ANSWERED
+           && session->op.owner == &session_owner;
+}
+
 /* One thing that can be done now; false when there is none. */
 static bool
 session_turn(struct kpop_session *session)
 {
     const struct engine_request *request;
 
-    if (session->op.stage == OP_ANSWERED) {
+    if (session_has_answer(session)) {
         session_answer(session);
         return true;
     }
@@ -239,11 +247,12 @@ log_end(const struct kpop_session *session)
 void
 session_settle(struct kpop_session *session)
 {
+    /* An exchange that is closed within its callback comes back to us. */
     if (!session->closed || session->running
-        || session->op.stage == OP_ASKED || session->op.stage == OP_KEPT)
+        || (op_is_open(&session->op) && !session_has_answer(session)))
         return;
     session->running = true;
-    if (session->op.stage == OP_ANSWERED) {
+    if (session_has_answer(session)) {
         session_note_start(session);
         (void)(op_take(&session->op) == KPOP_OK);
     }

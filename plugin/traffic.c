@@ -208,11 +208,13 @@ kpop_deadline(struct kpop_session *session)
 static void
 session_overdue(struct kpop_session *session)
 {
+    bool was_running = session->running; /* the host ticks in a callback */
+
     session_give_up(session, "timeout");
     session->alerts = false;
     session->running = true;
     op_cancel(&session->op);
-    session->running = false;
+    session->running = was_running;
 }
 
 void
@@ -248,6 +250,7 @@ int32_t
 kpop_tls_started(struct kpop_session *session,
                  const struct kpop_facts *facts, uint64_t now)
 {
+    bool was_running = session->running;
     struct kpop_facts *copy = NULL;
     int32_t status;
 
@@ -267,7 +270,7 @@ kpop_tls_started(struct kpop_session *session,
     session->waits_for_tls = false;
     session->running = true;
     status = session_set_mechanisms(session);
-    session->running = false;
+    session->running = was_running;
     if (status != STATUS_OK)
         session_abort(session);
     engine_answer(session->engine, status);

@@ -69,16 +69,27 @@ uidl_wrong_option(const struct cli *cli)
 
 /* ---- faults ---- */
 
+/* Names of files may hold what a terminal would obey. */
+static void
+clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7F)
+            *text = '?';
+}
+
 void
 uidl_fault(struct uidl_import *import, const char *format, ...)
 {
     char where[PATH_MAX + 16];
+    char **fault;
     char *text = NULL;
     va_list args;
     int len;
 
     if (import->fault_count++ >= UIDL_FAULTS_MAX)
         return;
+    fault = &import->faults[import->fault_count - 1];
     if (import->line > 0)
         snprintf(where, sizeof(where), "%s:%u", import->input, import->line);
     else
@@ -86,11 +97,10 @@ uidl_fault(struct uidl_import *import, const char *format, ...)
     va_start(args, format);
     len = vasprintf(&text, format, args);
     va_end(args);
-    if (len < 0
-        || asprintf(&import->faults[import->fault_count - 1], "%s: %s",
-                    where, text)
-               < 0)
-        import->faults[import->fault_count - 1] = NULL;
+    if (len < 0 || asprintf(fault, "%s: %s", where, text) < 0)
+        *fault = NULL;
+    if (*fault != NULL)
+        clean(*fault);
     if (len >= 0)
         free(text);
 }

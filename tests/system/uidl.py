@@ -321,6 +321,21 @@ def faults_are_told_with_their_lines_and_import_nothing():
     tap.equal(uidls()[0], long, "70 octets")
 
 
+def names_in_faults_do_nothing_to_a_terminal():
+    box = fresh(0)
+    box.deliver("Subject: x\nX-UIDL: a b\n\n")
+    name = box.names()[0]
+    odd = name + "\x1b[31m\x7f"
+    os.rename(os.path.join(box.path, "new", name),
+              os.path.join(box.path, "new", odd))
+    shown = name + "?[31m?"
+    out = ctl("uidl", "import", "alice", "--from", "x-uidl", status=1)
+    tap.contains(out, shown + ': "a b" is no unique-id')
+    tap.true("\x1b" not in out and "\x7f" not in out, repr(out))
+    out = load(f"{odd},a\n", status=1)
+    tap.contains(out, ":1: the message's file name has controls")
+
+
 def messages_that_look_the_same_are_refused():
     box = fresh(0)
     for _ in range(2):

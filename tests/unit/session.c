@@ -336,6 +336,102 @@ TEST(session_close_inside_each_callback_is_survived)
     }
 }
 
+static int32_t
+open_that_ticks_and_closes(void *conn, struct kpop_op *op,
+                           const struct kpop_open *what)
+{
+    struct kpop_session *session = stub.session;
+
+    (void)what;
+    stub.boxes++;
+    CHECK_INT(stub.api->put_box(op, conn, 2, 60), KPOP_OK);
+    stub.api->tick(session, 100000);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    stub.session = NULL;
+    stub.api->session_close(session);
+    CHECK_INT(stub.closes, 0); /* the session waits for us to return */
+    return KPOP_PENDING;
+}
+
+/* Time runs out in it as well. */
+TEST(session_close_inside_a_callback_that_ticked_is_survived)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.open = open_that_ticks_and_closes;
+    stub_begin(&stub, &table);
+    CHECK_INT(stub_connect(&stub, "pop3"), KPOP_OK);
+    CHECK_INT(stub.api->input(stub.session, login, strlen(login), 0),
+              strlen(login));
+    CHECK_INT(stub.boxes, 1);
+    CHECK_INT(stub.closes, 1);
+    stub_end(&stub);
+}
+
+/* Asked by a done(), so that nothing of the session's runs meanwhile. */
+static int32_t
+authorize_that_answers_and_hears(void *conn, struct kpop_op *op,
+                                 const struct kpop_identity *identity)
+{
+    (void)conn, (void)identity;
+    CHECK_INT(stub.api->put_user(op, "alice"), KPOP_OK);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    CHECK_INT(stub.api->input(stub.session, "NOOP\r\n", 6, 0), 6);
+    return KPOP_PENDING;
+}
+
+static int32_t
+authorize_that_answers_and_closes(void *conn, struct kpop_op *op,
+                                  const struct kpop_identity *identity)
+{
+    struct kpop_session *session = stub.session;
+
+    (void)conn, (void)identity;
+    CHECK_INT(stub.api->put_user(op, "alice"), KPOP_OK);
+    CHECK_INT(stub.api->done(op, KPOP_OK), KPOP_OK);
+    stub.session = NULL;
+    stub.api->session_close(session);
+    return KPOP_PENDING;
+}
+
+/* Up to a password that is looked at later. */
+static void
+begin_later(struct kpop_host *table)
+{
+    stub_begin(&stub, table);
+    CHECK_INT(stub_connect(&stub, "pop3"), KPOP_OK);
+    stub.mode = STUB_LATER;
+    CHECK_INT(stub.api->input(stub.session, login, strlen(login), 0),
+              strlen(login));
+    CHECK_INT(stub.asked[STUB_PASSWORD], 1);
+}
+
+TEST(input_within_a_question_that_a_done_asked_is_heard)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.authorize = authorize_that_answers_and_hears;
+    begin_later(&table);
+    CHECK(stub_answer(&stub)); /* password, authorize */
+    CHECK(stub_answer(&stub)); /* open */
+    stub_drain(&stub);
+    CHECK_INT(stub.boxes, 1);
+    CHECK((wants() & KPOP_IS_LOGGED_IN) != 0);
+    CHECK((wants() & KPOP_WANT_READ) != 0);
+    stub_end(&stub);
+}
+
+TEST(session_close_within_a_question_that_a_done_asked_is_survived)
+{
+    struct kpop_host table = stub_passwords;
+
+    table.authorize = authorize_that_answers_and_closes;
+    begin_later(&table);
+    CHECK(stub_answer(&stub));
+    CHECK_INT(stub.boxes, 0);
+    stub_end(&stub);
+}
+
 TEST(the_box_is_closed_before_the_answer_to_quit)
 {
     begin(&stub_passwords);
@@ -577,6 +673,21 @@ TEST(only_known_services_with_sane_facts_are_served)
     stub_end(&stub);
 }
 
+/* Half a pointer is none. */
+TEST(facts_that_end_within_a_member_are_read_up_to_it)
+{
+    struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
+                                .session_id = "s", .peer_address = "p" };
+
+    facts.size = offsetof(struct kpop_facts, peer_address)
+                 + sizeof(char *) / 2;
+    stub_begin(&stub, &stub_passwords);
+    CHECK_INT(stub.api->session_new(stub.plugin, &facts, &stub, 0,
+                                    &stub.session), KPOP_OK);
+    CHECK(!stub_logged(&stub, "peer=p"));
+    stub_end(&stub);
+}
+
 static void
 check_plaintext(const char *policy, uint32_t ssf, bool allowed)
 {
@@ -783,6 +894,9 @@ TEST_MAIN("session",
           T(a_box_that_comes_late_is_closed_when_open_is_done),
           T(done_inside_cancel_is_an_answer),
           T(session_close_inside_each_callback_is_survived),
+          T(session_close_inside_a_callback_that_ticked_is_survived),
+          T(input_within_a_question_that_a_done_asked_is_heard),
+          T(session_close_within_a_question_that_a_done_asked_is_survived),
           T(the_box_is_closed_before_the_answer_to_quit),
     T(parted_is_who_said_quit_behind_a_login),
           T(a_half_close_while_the_host_thinks_still_commits),
@@ -798,6 +912,7 @@ TEST_MAIN("session",
           T(input_takes_at_most_its_limit_at_once),
           T(wrote_is_held_to_what_there_was),
           T(only_known_services_with_sane_facts_are_served),
+          T(facts_that_end_within_a_member_are_read_up_to_it),
           T(passwords_in_the_clear_follow_the_policy),
           T(a_host_without_verify_password_has_no_user),
           T(counters_add_up_over_sessions),
