@@ -121,7 +121,8 @@ programs += $(if $(has_dovecot),$(BUILD)/dovecot/kpop-login \
 	$(BUILD)/dovecot/libmech_kpop.so)
 
 # A file with a main is a test program; one without is linked to all of its
-# folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test.
+# folder.  A first line "/* LDFLAGS: ... */" adds to the linking of that test,
+# and so does a file NAME.wrap beside NAME.c.
 has_main := -lE -e '^(int )?main *[(]' -e '^TEST_MAIN *[(]'
 mains = $(if $(wildcard tests/$(1)/*.c),$(shell grep $(has_main) \
 	tests/$(1)/*.c))
@@ -231,10 +232,13 @@ define test_group
 $(patsubst %.c,$(BUILD)/%,$(call mains,$(1))): $(BUILD)/%: $(BUILD)/%.o \
 		$(call parts,$(1)) $(check_object) $(BUILD)/libkpop.a
 	$$(call quiet,LINK)$$(link) $$(program) -o $$@ $$(filter %.o,$$^) \
-		$$(call own_link,$$*.c) $$(filter %.a,$$^) $(test_libs)
+		$$(call own_link,$$*.c) $$(addprefix @,$$(filter %.wrap,$$^)) \
+		$$(filter %.a,$$^) $(test_libs)
 endef
 $(foreach g,unit dialog abi,$(if $(call mains,$(g)), \
 	$(eval $(call test_group,$(g)))))
+$(foreach w,$(wildcard tests/*/*.wrap), \
+	$(eval $(BUILD)/$(basename $(w)): $(w)))
 
 # Tests of kpopd's own parts see all of it but main().
 $(filter $(BUILD)/tests/unit/kpopd_%,$(test_programs)): \

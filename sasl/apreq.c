@@ -185,22 +185,24 @@ refuse_library(struct attempt *attempt, struct buf *out)
 
 /* ---- verifying ---- */
 
-/* False when no log or host should see the name. */
-static bool
+/* KRB5_PARSE_MALFORMED when no log or host should see the name. */
+static krb5_error_code
 keep_principal(struct attempt *attempt, krb5_const_principal principal)
 {
     char *name = NULL;
+    krb5_error_code code;
     size_t len;
-    bool good = false;
 
-    if (krb5_unparse_name(attempt->krb->context, principal, &name) == 0) {
-        len = strlen(name);
-        good = len <= PRINCIPAL_MAX && clean_text((const uint8_t *)name, len);
-        if (good)
-            memcpy(attempt->principal, name, len + 1);
-    }
+    code = krb5_unparse_name(attempt->krb->context, principal, &name);
+    if (code != 0)
+        return code;
+    len = strlen(name);
+    if (len <= PRINCIPAL_MAX && clean_text((const uint8_t *)name, len))
+        memcpy(attempt->principal, name, len + 1);
+    else
+        code = KRB5_PARSE_MALFORMED;
     krb5_free_unparsed_name(attempt->krb->context, name);
-    return good;
+    return code;
 }
 
 /* One that is too short, GSSAPI refuses. */
@@ -348,6 +350,7 @@ static int
 judge(struct attempt *attempt, struct buf *out)
 {
     const char *problem;
+    krb5_error_code code;
 
     read_authenticator(attempt);
     if (!attempt->has_authenticator)
@@ -356,10 +359,14 @@ judge(struct attempt *attempt, struct buf *out)
         return refuse_saying(attempt, REFUSE_CHECKSUM,
                              attempt->gss ? "not made for GSSAPI"
                                           : "made for GSSAPI", out);
-    if (!keep_principal(attempt, attempt->ticket->enc_part2->client))
+    code = keep_principal(attempt, attempt->ticket->enc_part2->client);
+    if (code == KRB5_PARSE_MALFORMED)
         return refuse_saying(attempt, REFUSE_GENERIC,
                              "the principal's name is too long or not clean",
                              out);
+    attempt->code = code;
+    if (code != 0)
+        return refuse_library(attempt, out);
     if (!service_is_good(attempt))
         return refuse_saying(attempt, REFUSE_NOT_US,
                              "service not in `services'", out);
