@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What a call says that fails: that there is no memory, or something else. */
-enum fault_kind { FAULT_MEMORY, FAULT_OTHER, FAULT_KINDS };
+/* What a call says that fails. */
+enum fault_kind { FAULT_OTHER, FAULT_MEMORY, FAULT_SIGNAL };
 
 static struct {
     size_t until; /* calls that still succeed */
@@ -58,7 +58,9 @@ faults_now(const char *name)
     }
     faults.armed = false;
     faults.failed = name;
-    errno = faults.kind == FAULT_MEMORY ? ENOMEM : EIO;
+    errno = faults.kind == FAULT_MEMORY   ? ENOMEM
+            : faults.kind == FAULT_SIGNAL ? EINTR
+                                          : EIO;
     return true;
 }
 

@@ -370,7 +370,7 @@ once(int (*attempt)(void), size_t n, enum fault_kind kind)
 static void
 sweep(int (*attempt)(void), size_t least)
 {
-    for (int kind = 0; kind < FAULT_KINDS; kind++) {
+    for (int kind = FAULT_OTHER; kind <= FAULT_MEMORY; kind++) {
         size_t n = 0;
 
         while (once(attempt, n, kind) && n < 10000)
