@@ -96,17 +96,6 @@ note_reason(struct note *note, const struct attempt *attempt)
     krb5_free_error_message(context, text);
 }
 
-static void
-answer_error(const struct attempt *attempt, const struct refusal *refusal,
-             struct buf *out)
-{
-    size_t before = buf_len(out);
-
-    if (apreq_refusal(attempt->world, refusal->code, refusal->text, out) !=
-        STATUS_OK)
-        buf_truncate(out, before); /* closing without a text must do */
-}
-
 /* Logs, and appends the KRB_ERROR; the status to answer. */
 static int
 refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
@@ -116,6 +105,7 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
                                    attempt->peer->address, attempt->delta };
     struct refusal refusal;
     struct note note;
+    int told = STATUS_OK;
 
     refusal_make(&facts, &refusal);
     note_init(&note);
@@ -133,7 +123,8 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
     log_note(attempt, refusal.level,
              attempt->gss ? "sasl.refused" : "kpop.refused", &note);
     if (!attempt->gss)
-        answer_error(attempt, &refusal, out);
+        told = apreq_refusal(attempt->world, code, refusal.text, out);
+    (void)told; /* without memory, closing without a text must do */
     return refusal.status;
 }
 

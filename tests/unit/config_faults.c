@@ -1,8 +1,8 @@
 /*
  * config_faults.c - a configuration that is set, loaded, put in force and
  * loaded again while one call fails, each there is, in turn: of memory, files,
- * the resolver, libkrb5 and libsasl2.  It is in force whole or not at all, what
- * fails is said in a sentence, and the next attempt works.
+ * the resolver, libkrb5 and libsasl2.  It is in force whole or not at all,
+ * what fails is said in a sentence, and the next attempt works.
  *
  * SPDX-License-Identifier: MIT
  */

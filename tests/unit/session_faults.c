@@ -2,8 +2,8 @@
  * session_faults.c - whole sessions inside TLS, by STLS and on POP3S, and
  * inside a security layer of GSSAPI, while one call fails, each there is, in
  * turn: of memory, libssl and libsasl2.  Nothing is said in the clear behind
- * STLS or the layer's beginning, messages come whole or not at all, and nothing
- * is deleted without QUIT.  Sessions in the clear are the dialogues'.
+ * STLS or the layer's beginning, messages come whole or not at all, and
+ * nothing is deleted without QUIT.  Sessions in the clear are the dialogues'.
  *
  * SPDX-License-Identifier: MIT
  */

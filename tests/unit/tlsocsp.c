@@ -15,7 +15,7 @@
 
 static struct fixture f;
 
-/* server.pem with its issuer behind it, so that signatures can be looked at. */
+/* server.pem with its issuer, so that signatures can be looked at. */
 static const char *
 bundle(void)
 {
