@@ -370,10 +370,12 @@ once(int (*attempt)(void), size_t n, enum fault_kind kind)
 static void
 sweep(int (*attempt)(void), size_t least)
 {
-    for (int kind = FAULT_OTHER; kind <= FAULT_MEMORY; kind++) {
+    static const enum fault_kind kinds[] = { FAULT_OTHER, FAULT_MEMORY };
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         size_t n = 0;
 
-        while (once(attempt, n, kind) && n < 10000)
+        while (once(attempt, n, kinds[i]) && n < 10000)
             n++;
         CHECK(n >= least);
         CHECK(n < 10000);
