@@ -51,7 +51,8 @@ layer_free(struct layer *layer)
     free(layer);
 }
 
-/* Moves octets until the packet has so many; false while it has not. */
+/* Moves octets until the packet has so many; false while it has not, and
+ * without memory. */
 static bool
 fill(struct layer *layer, struct buf *inbox, size_t want)
 {
@@ -66,7 +67,7 @@ fill(struct layer *layer, struct buf *inbox, size_t want)
         buf_append(&layer->packet, buf_data(inbox), here);
         buf_consume(inbox, here);
     }
-    return have + here == want;
+    return !buf_failed(&layer->packet) && have + here == want;
 }
 
 int
@@ -88,8 +89,6 @@ layer_take(struct layer *layer, struct buf *inbox, const char **error_out)
     }
     if (!fill(layer, inbox, LENGTH_OCTETS + len))
         return buf_failed(packet) ? STATUS_NO_MEMORY : STATUS_OK;
-    if (buf_failed(packet))
-        return STATUS_NO_MEMORY;
     status = layer->codec.decode(layer->codec.state,
                                  buf_data(packet) + LENGTH_OCTETS, len,
                                  &layer->input, error_out);

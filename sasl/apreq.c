@@ -96,17 +96,6 @@ note_reason(struct note *note, const struct attempt *attempt)
     krb5_free_error_message(context, text);
 }
 
-static void
-answer_error(const struct attempt *attempt, const struct refusal *refusal,
-             struct buf *out)
-{
-    size_t before = buf_len(out);
-
-    if (apreq_refusal(attempt->world, refusal->code, refusal->text, out) !=
-        STATUS_OK)
-        buf_truncate(out, before); /* closing without a text must do */
-}
-
 /* Logs, and appends the KRB_ERROR; the status to answer. */
 static int
 refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
@@ -116,6 +105,7 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
                                    attempt->peer->address, attempt->delta };
     struct refusal refusal;
     struct note note;
+    int told = STATUS_OK;
 
     refusal_make(&facts, &refusal);
     note_init(&note);
@@ -133,7 +123,8 @@ refuse(struct attempt *attempt, int code, bool trouble, struct buf *out)
     log_note(attempt, refusal.level,
              attempt->gss ? "sasl.refused" : "kpop.refused", &note);
     if (!attempt->gss)
-        answer_error(attempt, &refusal, out);
+        told = apreq_refusal(attempt->world, code, refusal.text, out);
+    (void)told; /* without memory, closing without a text must do */
     return refusal.status;
 }
 
@@ -185,22 +176,24 @@ refuse_library(struct attempt *attempt, struct buf *out)
 
 /* ---- verifying ---- */
 
-/* False when no log or host should see the name. */
-static bool
+/* KRB5_PARSE_MALFORMED when no log or host should see the name. */
+static krb5_error_code
 keep_principal(struct attempt *attempt, krb5_const_principal principal)
 {
     char *name = NULL;
+    krb5_error_code code;
     size_t len;
-    bool good = false;
 
-    if (krb5_unparse_name(attempt->krb->context, principal, &name) == 0) {
-        len = strlen(name);
-        good = len <= PRINCIPAL_MAX && clean_text((const uint8_t *)name, len);
-        if (good)
-            memcpy(attempt->principal, name, len + 1);
-    }
+    code = krb5_unparse_name(attempt->krb->context, principal, &name);
+    if (code != 0)
+        return code;
+    len = strlen(name);
+    if (len <= PRINCIPAL_MAX && clean_text((const uint8_t *)name, len))
+        memcpy(attempt->principal, name, len + 1);
+    else
+        code = KRB5_PARSE_MALFORMED;
     krb5_free_unparsed_name(attempt->krb->context, name);
-    return good;
+    return code;
 }
 
 /* One that is too short, GSSAPI refuses. */
@@ -348,6 +341,7 @@ static int
 judge(struct attempt *attempt, struct buf *out)
 {
     const char *problem;
+    krb5_error_code code;
 
     read_authenticator(attempt);
     if (!attempt->has_authenticator)
@@ -356,10 +350,14 @@ judge(struct attempt *attempt, struct buf *out)
         return refuse_saying(attempt, REFUSE_CHECKSUM,
                              attempt->gss ? "not made for GSSAPI"
                                           : "made for GSSAPI", out);
-    if (!keep_principal(attempt, attempt->ticket->enc_part2->client))
+    code = keep_principal(attempt, attempt->ticket->enc_part2->client);
+    if (code == KRB5_PARSE_MALFORMED)
         return refuse_saying(attempt, REFUSE_GENERIC,
                              "the principal's name is too long or not clean",
                              out);
+    attempt->code = code;
+    if (code != 0)
+        return refuse_library(attempt, out);
     if (!service_is_good(attempt))
         return refuse_saying(attempt, REFUSE_NOT_US,
                              "service not in `services'", out);

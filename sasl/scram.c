@@ -49,6 +49,7 @@ struct scram {
     struct buf signed_text; /* AuthMessage, grown as it is spoken */
     uint8_t proof[DIGEST_HASH_MAX];
     uint8_t signature[DIGEST_HASH_MAX]; /* the server's */
+    bool no_memory; /* to read what may well be right */
 };
 
 /* What is left of a message. */
@@ -210,14 +211,17 @@ read_first(struct scram *scram, const char *text, size_t len)
 
 /* Base64 of exactly want octets. */
 static bool
-read_octets(const char *text, size_t len, uint8_t *octets, size_t want)
+read_octets(struct scram *scram, const char *text, size_t len,
+            uint8_t *octets, size_t want)
 {
     struct buf out;
     bool good;
+    int status;
 
     buf_init_secret(&out, MESSAGE_MAX);
-    good = base64_decode(&out, (const uint8_t *)text, len) == STATUS_OK
-           && buf_len(&out) == want;
+    status = base64_decode(&out, (const uint8_t *)text, len);
+    scram->no_memory = status == STATUS_NO_MEMORY;
+    good = status == STATUS_OK && buf_len(&out) == want;
     if (good)
         memcpy(octets, buf_data(&out), want);
     buf_reset(&out);
@@ -227,14 +231,14 @@ read_octets(const char *text, size_t len, uint8_t *octets, size_t want)
 /* "c=" repeats the header, so that nobody took "y" for "p" on the way, and
  * with -PLUS names the channel. */
 static bool
-header_is_same(const struct scram *scram, const char *text, size_t len)
+header_is_same(struct scram *scram, const char *text, size_t len)
 {
     const struct mech_binding *binding = scram->binding;
     uint8_t octets[sizeof(scram->header) + BINDING_MAX];
     size_t head = strlen(scram->header);
     size_t tail = binding != NULL ? binding->size : 0;
 
-    return read_octets(text, len, octets, head + tail)
+    return read_octets(scram, text, len, octets, head + tail)
            && memcmp(octets, scram->header, head) == 0
            && (tail == 0 || memcmp(octets + head, binding->data, tail) == 0);
 }
@@ -259,11 +263,13 @@ read_final(struct scram *scram, const char *text, size_t len)
     }
     /* Nothing stands behind it, not even a comma: nobody has signed that. */
     if (proof == NULL || value == NULL || value + len != reader.end
-        || !read_octets(value, len, scram->proof, digest_size(scram->hash)))
+        || !read_octets(scram, value, len, scram->proof,
+                        digest_size(scram->hash)))
         return false;
     buf_append_str(&scram->signed_text, ",");
     buf_append(&scram->signed_text, text, (size_t)(proof - text) - 1);
-    return !buf_failed(&scram->signed_text);
+    scram->no_memory = buf_failed(&scram->signed_text);
+    return !scram->no_memory;
 }
 
 /* ---- the messages ---- */
@@ -313,7 +319,7 @@ scram_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
                    ? say_first(scram, out)
                    : STATUS_AUTH;
     if (!read_final(scram, (const char *)in, in_len))
-        return STATUS_AUTH;
+        return scram->no_memory ? STATUS_NO_MEMORY : STATUS_AUTH;
     scram->stage = WAIT_SECRET;
     memset(ask, 0, sizeof(*ask));
     ask->need = MECH_SECRET;

@@ -207,12 +207,14 @@ login_auth_continue(struct login *login)
     buffer_set_used_size(login->news, 0);
 }
 
+/* Of an auth process that has gone Dovecot says that the login failed. */
 static bool
-is_temporary(enum client_auth_result result)
+is_temporary(const struct client *client, enum client_auth_result result)
 {
     return result == CLIENT_AUTH_RESULT_TEMPFAIL
            || KPOP_IS_LIMIT(result)
-           || result == CLIENT_AUTH_RESULT_MECH_INVALID;
+           || result == CLIENT_AUTH_RESULT_MECH_INVALID
+           || client->auth_process_comm_fail;
 }
 
 /* The module has given the connection away already: too many connections of
@@ -222,8 +224,9 @@ say_refusal(struct login *login, enum client_auth_result result,
             const char *text)
 {
     const char *code = KPOP_IS_LIMIT(result) ? "-ERR [IN-USE] "
-                       : is_temporary(result) ? "-ERR [SYS/TEMP] "
-                                              : "-ERR [AUTH] ";
+                       : is_temporary(&login->common, result)
+                           ? "-ERR [SYS/TEMP] "
+                           : "-ERR [AUTH] ";
 
     login_say(login, t_strconcat(code, text, NULL));
 }
@@ -250,7 +253,8 @@ login_auth_result(struct client *client, enum client_auth_result result,
     if (login->is_over)
         say_refusal(login, result, text);
     else
-        answer(login, is_temporary(result) ? KPOP_TEMP : KPOP_DENIED);
+        answer(login, is_temporary(client, result) ? KPOP_TEMP
+                                                   : KPOP_DENIED);
 }
 
 /* ---- success ---- */
@@ -285,6 +289,7 @@ login_check(struct client *client)
 {
     if (login_take(login_of(client)))
         return TRUE;
+    login_wake(login_of(client)); /* for what the module says of it */
     sasl_server_auth_failed(client, "The session has ended meanwhile", NULL);
     return FALSE;
 }

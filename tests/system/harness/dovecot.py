@@ -292,6 +292,18 @@ userdb static {{
 
     # ---- the process ----
 
+    def _count(self):
+        """gcov's figures of kpop-login, which writes them when it ends and
+        sees its chroot alone: the same files by another name."""
+        if os.environ.get("KPOP_CHECKER") != "coverage":
+            return
+        inside = os.path.join(self.directory, "run/login")
+        for file in glob.glob(os.path.join(net.BUILD, "**/*.gcda"),
+                              recursive=True):
+            if not os.path.exists(inside + file):
+                os.makedirs(os.path.dirname(inside + file), exist_ok=True)
+                os.link(file, inside + file)
+
     def start(self):
         began = self.mark()
         self.process = subprocess.Popen(
@@ -300,6 +312,7 @@ userdb static {{
             env=dict(os.environ, PATH=net.PATH))
         tap.await_(lambda: self._is_ready(began),
                    lambda: "dovecot is ready\n" + self.log(began), 20)
+        self._count()
         return self
 
     def _is_ready(self, since):
