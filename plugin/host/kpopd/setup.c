@@ -252,10 +252,11 @@ say_names(const struct setup *setup, char *text, size_t size)
         .ssf = 256,
     };
 
-    return setup->api->exchange_names(setup->logins, &facts, text, size)
-                   == KPOP_OK
-               ? 0
-               : -1;
+    if (setup->api->exchange_names(setup->logins, &facts, text, size)
+        == KPOP_OK)
+        return 0;
+    (void)no_memory(text, size);
+    return -1;
 }
 
 /* With the rights of auth_user. */
