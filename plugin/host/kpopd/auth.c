@@ -365,7 +365,7 @@ add_channel(struct auth *auth, int fd)
     return 0;
 }
 
-/* False when the master is gone. */
+/* False when it has to end, as when the master is gone. */
 static bool
 serve_control(struct auth *auth, int control_fd)
 {
@@ -380,7 +380,12 @@ serve_control(struct auth *auth, int control_fd)
         return true;
     if (pass >= 0)
         close(pass);
-    return control.type != CONTROL_STOP;
+    /* A worker would never reach it: the master starts another one. */
+    if (control.type == CONTROL_CHANNEL)
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"no memory or descriptor for the channel of a "
+                  "worker; the process ends\"");
+    return control.type != CONTROL_CHANNEL && control.type != CONTROL_STOP;
 }
 
 static void
@@ -413,7 +418,6 @@ auth_loop(struct auth *auth, int control_fd)
     }
 }
 
-/* What this pool needs before its first request. */
 /* Passwords must work even when keytab, map or replay cache don't. */
 static int32_t
 leave_tickets_out(const struct auth *auth, char *error, size_t error_size)

@@ -201,6 +201,14 @@ unconst(const void *data)
     return same;
 }
 
+/* Short of memory: nothing was lost, and the next try may find some. */
+static void
+note_shortage(void)
+{
+    if (errno == ENOMEM || errno == ENOBUFS)
+        errno = EAGAIN;
+}
+
 int
 ipc_send(int fd, const void *frame, size_t len, int pass)
 {
@@ -226,6 +234,8 @@ ipc_send(int fd, const void *frame, size_t len, int pass)
     do
         sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        note_shortage();
     return sent == (ssize_t)len ? 0 : -1;
 }
 
@@ -262,8 +272,10 @@ ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
     do
         len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (len < 0 && errno == EINTR);
-    if (len < 0)
+    if (len < 0) {
+        note_shortage();
         return -1;
+    }
     pass = passed_fd(&msg);
     /* No descriptor was free here: the kernel closed what was passed. */
     if ((msg.msg_flags & MSG_CTRUNC) != 0 && pass < 0 && pass_out != NULL)

@@ -57,7 +57,7 @@ take_report(struct master *master, struct child *child,
             child->sessions--;
         break;
     case CONTROL_PONG:
-        child_answered(child, process_now());
+        child_answered(child, control->id, process_now());
         break;
     case CONTROL_CONNECTION:
     case CONTROL_ADMIT:
