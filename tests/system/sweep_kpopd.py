@@ -7,6 +7,7 @@
 # TIME-LIMIT: 300
 #
 # SPDX-License-Identifier: MIT
+import contextlib
 import os
 import re
 import struct
@@ -24,7 +25,7 @@ from harness.maildir import Maildir  # noqa: E402
 from harness.realm import ApReq, Realm  # noqa: E402
 from harness.server import (WORKER_USER, Kpopd, give, kpopctl,  # noqa: E402
                             passwords, secrets)
-from harness.wire import Kpop, Pop3, frame  # noqa: E402
+from harness.wire import Kpop, Line, frame  # noqa: E402
 
 # gcov is to see all of it.
 STRIDE = int(os.environ.get("KPOP_STRIDE", "5" if tap.PLAIN else "1"))
@@ -36,6 +37,7 @@ authority = None
 faults = None
 kpopd = None
 maildir = None
+header = b""  # of the PROXY protocol
 
 
 @tap.helper
@@ -48,19 +50,40 @@ def before():
     authority = tls.Authority(os.path.join(scratch.name, "ca"))
     authority.sign("server", "DNS:localhost")
     give(authority.directory, WORKER_USER)
-    directory = os.path.join(scratch.name, "kpopd")
     here = f"{net.address()}:0"
-    kpopd = Kpopd(directory, realm, env=faults.env, workers=1,
-                  auth_processes=1, auth_timeout=2 * tap.SLOW,
-                  worker_timeout=4,
-                  listen_pop3=here, listen_pop3s=here, metrics=here,
-                  plaintext="always",
-                  tls_certificate=authority.file("server.pem"),
-                  tls_key=authority.file("server.key"),
-                  passwords="file:" + passwords(directory, "alice"),
-                  secrets="file:" + secrets(directory, "alice"),
-                  mechanisms="GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256")
+    kpopd = server("kpopd", listen_pop3s=here, metrics=here,
+                   tls_certificate=authority.file("server.pem"),
+                   tls_key=authority.file("server.key"))
     maildir = Maildir(kpopd, "alice").fill(3)
+
+
+def server(name, **keys):
+    directory = os.path.join(scratch.name, name)
+    return Kpopd(directory, realm, env=faults.env, workers=1,
+                 auth_processes=1, auth_timeout=2 * tap.SLOW,
+                 worker_timeout=4, listen_pop3=f"{net.address()}:0",
+                 plaintext="always",
+                 passwords="file:" + passwords(directory, "alice"),
+                 secrets="file:" + secrets(directory, "alice"),
+                 mechanisms="GSSAPI PLAIN USER CRAM-MD5 APOP SCRAM-SHA-256",
+                 **keys)
+
+
+@contextlib.contextmanager
+def another(name, head=b"", **keys):
+    """Another kpopd is the one that is looked at."""
+    global kpopd, maildir, header
+    old = kpopd, maildir, header
+    kpopd = server(name, **keys)
+    try:
+        maildir = Maildir(kpopd, "alice").fill(3)
+        header = head
+        yield
+        kpopd.stop()
+    finally:
+        faults.heal()
+        kpopd.stop(status=None)
+        kpopd, maildir, header = old
 
 
 @tap.helper
@@ -92,24 +115,33 @@ def told(session):
     return answers
 
 
-def mail(client, answers):
+class Pop3(Line):
+    """A connection to the pop3 listener, by a proxy if there is one."""
+
+    def __init__(self):
+        super().__init__(kpopd.ports["pop3"])
+        self.send(header)
+        self.greeting = self.line()
+
+
+def mail(client, answers, *more):
     """What follows a login."""
-    for command in ("STAT", "UIDL", "RETR 1", "QUIT"):
+    for command in ("STAT", *more, "UIDL", "RETR 1", "QUIT"):
         answers.append(client.command(command)[:4])
-        if answers[-1] == "+OK " and command in ("UIDL", "RETR 1"):
+        if answers[-1] == "+OK " and command not in ("STAT", "QUIT"):
             answers.append(len(client.lines()))
         elif answers[-1] == "-ERR" and command == "STAT":
             return
     client.rest()
 
 
-def pop3(way, *words):
+def pop3(way, *words, more=()):
     def session(answers):
-        with Pop3(kpopd) as client:
+        with Pop3() as client:
             answers.append(client.greeting[:4])
             answer, _ = sasl.run(client, way(client, *words))
             answers.append((answer or "")[:4])
-            mail(client, answers)
+            mail(client, answers, *more)
     return session
 
 
@@ -120,7 +152,7 @@ def apop_if_offered(client, user, password):
 
 def stls(answers):
     made = tls.context(authority.path)
-    with Pop3(kpopd) as client:
+    with Pop3() as client:
         answers.append(client.greeting[:4])
         answers.append(client.command("STLS")[:4])
         if answers[-1] != "+OK ":
@@ -163,7 +195,7 @@ def kpop(request):
 def serves(messages=3):
     """A session, perhaps when what has failed was replaced."""
     def attempt():
-        with Pop3(kpopd) as client:
+        with Pop3() as client:
             client.ok("USER alice")
             answer = client.command("PASS alice-password")
             if re.match(r"-ERR \[(IN-USE|SYS/TEMP)\]", answer):
@@ -357,6 +389,22 @@ def tls_by_stls_and_at_once():
     sweep(pop3s)
 
 
+def mail_that_is_marked_and_expires_behind_a_proxy():
+    with another("proxied", b"PROXY TCP4 192.0.2.1 127.0.0.1 9 110\r\n",
+                 haproxy_trusted_networks="127.0.0.0/8",
+                 haproxy_services="pop3", retr_sets_seen="yes", expire="30",
+                 login_delay="0", sdps="yes"):
+        sweep(pop3(sasl.user_pass, "alice", "alice-password",
+                   more=("*ENV 1", "TOP 2 1", "LIST")))
+
+
+def gssapi_with_layers():
+    with another("layers", max_ssf=256):
+        gss = sasl.Gss(realm, realm.ccache("alice"))
+        sweep(pop3(lambda client: sasl.gssapi(client, gss.reset())))
+        gss.close()
+
+
 def a_wrong_password_stays_wrong():
     """Whatever fails while it is looked at."""
     for way in (sasl.plain, apop_if_offered, sasl.cram, sasl.scram):
@@ -378,7 +426,7 @@ def a_wrong_password_stays_wrong():
 
 
 def delete_one(answers):
-    with Pop3(kpopd) as client:
+    with Pop3() as client:
         sasl.run(client, sasl.user_pass(client, "alice", "alice-password"))
         answers.append(client.command("DELE 1")[:4])
         answers.append(client.command("QUIT")[:4])
