@@ -2,13 +2,13 @@
  * preload_faults.c - one call of a program fails.  Counted are calls of what
  * is listed below, by the program and by kpop.so.  Which one it is says
  *
- *   $KPOP_TEST_FAIL_AT   its number; each process counts on from where its
- *                        parent stood.  With $KPOP_TEST_FAIL_ON all behind it
- *                        fail, too; what failed is written to the file
- *                        $KPOP_TEST_FAILED.
- *   $KPOP_TEST_FAULTS    a file that the test maps as well (struct turn, and
- *                        harness/faults.py): while the program runs, the test
- *                        lists which calls are made, and lets one of them fail.
+ *   $KPOP_TEST_FAIL_AT  its number; each process counts on from where its
+ *                       parent stood.  With $KPOP_TEST_FAIL_ON all behind it
+ *                       fail, too; what failed is written to the file
+ *                       $KPOP_TEST_FAILED.
+ *   $KPOP_TEST_FAULTS   a file that the test maps as well (struct turn, and
+ *                       harness/faults.py): while the program runs, the test
+ *                       lists its calls, and lets one of them fail.
  *
  * With neither of them nothing changes.
  *
