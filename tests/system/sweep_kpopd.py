@@ -3,8 +3,8 @@
 # memory, files, sockets, rights.  It ends with a sentence, or serves; a
 # session ends in good order, and the next one works.  Nothing crashes or hangs,
 # no password is right that is wrong, nothing is deleted in secret.
-# KPOP_STRIDE=1 tries each call of a start, not one in some.
-# TIME-LIMIT: 300
+# KPOP_STRIDE=1 tries each call, not one in some.
+# TIME-LIMIT: 600
 #
 # SPDX-License-Identifier: MIT
 import contextlib
@@ -28,7 +28,8 @@ from harness.server import (WORKER_USER, Kpopd, give, kpopctl,  # noqa: E402
 from harness.wire import Kpop, Line, frame  # noqa: E402
 
 # gcov is to see all of it.
-STRIDE = int(os.environ.get("KPOP_STRIDE", "5" if tap.PLAIN else "1"))
+STRIDE = int(os.environ.get("KPOP_STRIDE", "6" if tap.PLAIN else "1"))
+SESSION_STRIDE = 1 + STRIDE // 3  # they take less time
 CLOSED = "closed"
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-sweep-kpopd-")
@@ -250,12 +251,12 @@ def sweep(session):
     healthy = told(session)
     tap.lacks(healthy, CLOSED, "answers without a fault")
     tap.lacks(healthy, "-ERR", "answers without a fault")
-    each(faults.calls(lambda: told(session)),
+    each(faults.calls(lambda: told(session))[::SESSION_STRIDE],
          lambda call: look(call, healthy, session))
     tap.equal(told(session), healthy, "the same as ever")
 
 
-def each(calls, attempt, fewest=20):
+def each(calls, attempt, fewest=15):
     met, problems = 0, []
     for call in calls:
         try:
@@ -264,7 +265,7 @@ def each(calls, attempt, fewest=20):
             problems.append(f"{call.name} failed: {problem}"[:1500])
             faults.heal()
     tap.show(f"{met} of {len(calls)} calls failed")
-    tap.true(met * 2 > len(calls) and met * STRIDE >= fewest,
+    tap.true(met * 2 > len(calls) and met >= fewest,
              f"only {met} of {len(calls)} calls failed")
     tap.equal(problems, [], f"{len(problems)} problems")
 
@@ -422,7 +423,7 @@ def a_wrong_password_stays_wrong():
             nobody_crashed(kpopd.log()[-3000:])
             serves()
             return failed
-        each(faults.calls(lambda: told(session)), look_out)
+        each(faults.calls(lambda: told(session))[::SESSION_STRIDE], look_out)
 
 
 def delete_one(answers):
