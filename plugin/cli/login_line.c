@@ -264,6 +264,7 @@ line_start_tls(struct line *line, const char *host, long *code_out,
                char *error, size_t error_size)
 {
     unsigned long why;
+    int rc = -1;
 
     *code_out = 0;
     /* Somebody in between could have put it there (CVE-2011-0411). */
@@ -272,7 +273,13 @@ line_start_tls(struct line *line, const char *host, long *code_out,
         return -1;
     }
     errno = 0;
-    if (prepare_tls(line, host) == 0 && SSL_connect(line->tls) == 1)
+    if (prepare_tls(line, host) == 0) {
+        do {
+            errno = 0;
+            rc = SSL_connect(line->tls);
+        } while (rc < 0 && errno == EINTR);
+    }
+    if (rc == 1)
         return 0;
     why = ERR_peek_error();
     if (line->tls != NULL)
