@@ -23,14 +23,19 @@ const struct passwd *
 users_find(const char *name, char *sentence, size_t sentence_size)
 {
     const struct passwd *entry;
+    int error;
 
     errno = 0;
     entry = getpwnam(name);
-    if (entry == NULL && means_nobody(errno))
+    if (entry != NULL)
+        return entry;
+    error = means_nobody(errno) ? 0 : errno;
+    if (error == 0)
         snprintf(sentence, sentence_size, "there is no user %.64s", name);
-    else if (entry == NULL)
+    else
         snprintf(sentence, sentence_size,
                  "the user %.64s cannot be looked up: %s", name,
-                 strerror(errno));
-    return entry;
+                 strerror(error));
+    errno = error;
+    return NULL;
 }

@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 /* The C library's own, until it is asked again; or NULL, and a sentence tells
- * whether there is no such user, or why that can't be known. */
+ * whether there is no such user (errno is 0), or why that can't be known. */
 const struct passwd *users_find(const char *name, char *sentence,
                                 size_t sentence_size);
 
