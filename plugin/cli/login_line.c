@@ -71,9 +71,14 @@ try_addresses(const struct addrinfo *list, struct line *line, char *error,
               size_t error_size)
 {
     for (; list != NULL; list = list->ai_next) {
-        if (getnameinfo(list->ai_addr, list->ai_addrlen, line->peer,
-                        sizeof(line->peer), NULL, 0, NI_NUMERICHOST) != 0)
-            line->peer[0] = '\0';
+        int code = getnameinfo(list->ai_addr, list->ai_addrlen, line->peer,
+                               sizeof(line->peer), NULL, 0, NI_NUMERICHOST);
+
+        if (code != 0) {
+            snprintf(error, error_size, "an address is none: %s",
+                     gai_strerror(code));
+            continue;
+        }
         line->fd = try_address(list);
         if (line->fd >= 0)
             return 0;
