@@ -44,7 +44,8 @@ FAULT(int, tcgetattr, -1, ENOTTY, (int fd, struct termios *out), (fd, out))
 FAULT(int, vasprintf, -1, ENOMEM,
       (char **out, const char *format, va_list list), (out, format, list))
 
-int __vasprintf_chk(char **out, int flag, const char *format, va_list list);
+int __vasprintf_chk(char **out, int flag, const char *format, va_list list)
+    __attribute__((format(printf, 3, 0)));
 
 EXPORT int
 __vasprintf_chk(char **out, int flag, const char *format, va_list list)
