@@ -115,7 +115,8 @@ def look(words, healthy, got, call):
     if call in MEMORY:
         tap.true("memory" in said, "names the memory: " + what)
     if call == "getpwnam":
-        tap.lacks(said, "there is no user", what)
+        for wrong in ("there is no user", "useradd"):
+            tap.lacks(said, wrong, what)
 
 
 def sweep(*words, stays=None, known=()):
