@@ -4,7 +4,7 @@
 # if nothing had been; nothing is left half done.  The same call made by another
 # way through kpopctl is another call; made by the same way again, it is not.
 # KPOP_STRIDE=1 tries each call, not one in some.
-# TIME-LIMIT: 180
+# TIME-LIMIT: 300
 #
 # SPDX-License-Identifier: MIT
 import os
