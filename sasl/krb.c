@@ -50,21 +50,24 @@ krb_environment_is_clean(const struct sasl_world *world)
            (name == NULL || strcmp(name, world->replay_name) == 0);
 }
 
-/* Will the library use our replay cache? */
-static bool
-replay_is_ours(const struct sasl_world *world, krb5_context context)
+/* 0: the library will use our replay cache. */
+static krb5_error_code
+check_replay(const struct sasl_world *world, krb5_context context)
 {
     profile_t profile = NULL;
     char *value = NULL;
-    bool ours = false;
+    krb5_error_code code = krb5_get_profile(context, &profile);
 
-    if (krb5_get_profile(context, &profile) == 0 &&
-        profile_get_string(profile, "libdefaults", "default_rcache_name",
-                           NULL, NULL, &value) == 0)
-        ours = value != NULL && strcmp(value, world->replay_name) == 0;
+    if (code == 0)
+        code = (krb5_error_code)profile_get_string(
+            profile, "libdefaults", "default_rcache_name", NULL, NULL,
+            &value);
+    if (code == 0 &&
+        (value == NULL || strcmp(value, world->replay_name) != 0))
+        code = KRB5_CONFIG_BADFORMAT;
     profile_release_string(value);
     profile_release(profile);
-    return ours;
+    return code;
 }
 
 static krb5_error_code
@@ -83,8 +86,8 @@ krb_new(struct sasl_world *world, struct krb **krb_out)
     if (code == 0)
         code = krb5_init_context_profile(overlay_profile(world->overlay), 0,
                                          &krb->context);
-    if (code == 0 && !replay_is_ours(world, krb->context))
-        code = KRB5_CONFIG_BADFORMAT;
+    if (code == 0)
+        code = check_replay(world, krb->context);
     if (code == 0) {
         (void)snprintf(name, sizeof(name), "FILE:%s", world->settings.keytab);
         code = krb5_kt_resolve(krb->context, name, &krb->keytab);

@@ -185,9 +185,9 @@ doctor_try(const struct account *user, const char *path, int mode)
             _exit(0);
         _exit(access(path, mode) == 0 ? 0 : errno & 0xff);
     }
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return 0;
+    return WEXITSTATUS(status);
 }
 
 bool
@@ -333,10 +333,9 @@ static bool
 begin(struct doctor *doctor)
 {
     char error[SETUP_ERROR_MAX];
-    kpop_plugin_entry_fn entry = module_load(doctor->cli->module, error,
-                                             sizeof(error));
 
-    if (entry == NULL) {
+    doctor->entry = module_load(doctor->cli->module, error, sizeof(error));
+    if (doctor->entry == NULL) {
         doctor->check = "module";
         doctor_mend(doctor, access("/usr/bin/apt-get", X_OK) == 0
                                 ? "apt-get install --reinstall kpop-plugin"
@@ -345,7 +344,7 @@ begin(struct doctor *doctor)
         return false;
     }
     doctor->check = "configuration";
-    doctor->setup = setup_read(entry, doctor->cli->config, error,
+    doctor->setup = setup_read(doctor->entry, doctor->cli->config, error,
                                sizeof(error));
     if (doctor->setup == NULL) {
         mend_line(doctor, error);
@@ -361,7 +360,6 @@ void
 doctor_rest(struct doctor *doctor)
 {
     char error[SETUP_ERROR_MAX];
-    kpop_plugin_entry_fn entry;
     struct setup *setup;
 
     /* Somebody else can't look as the server does. */
@@ -371,12 +369,9 @@ doctor_rest(struct doctor *doctor)
         || access(doctor_value(doctor, "state_dir"), F_OK) != 0
         || access(doctor_value(doctor, "replay_cache"), F_OK) != 0)
         return;
-    entry = module_load(doctor->cli->module, error, sizeof(error));
-    if (entry == NULL)
-        return;
     log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
     fflush(stdout);
-    setup = setup_load(entry, doctor->cli->config, NULL, error,
+    setup = setup_load(doctor->entry, doctor->cli->config, NULL, error,
                        sizeof(error));
     if (setup == NULL || setup_check(setup, error, sizeof(error)) != 0) {
         mend_line(doctor, error);

@@ -32,6 +32,7 @@ struct doctor_key {
 
 struct doctor {
     const struct cli *cli;
+    kpop_plugin_entry_fn entry; /* the module's */
     struct setup *setup;      /* texts alone, see setup_read() */
     char host[DOCTOR_NAME_MAX]; /* `hostname`, or this machine's own name */
     struct account run_as;    /* name NULL: us, or there is no such user */

@@ -201,23 +201,40 @@ mend_refusal(struct doctor *doctor, const char *principal, const char *more)
                 doctor_quote(query, quoted));
 }
 
+/* It is known, and not let in, whatever its key is. */
+static bool
+is_locked(krb5_error_code code)
+{
+    return code == KRB5KDC_ERR_NAME_EXP || code == KRB5KDC_ERR_KEY_EXP
+           || code == KRB5KDC_ERR_CLIENT_REVOKED
+           || code == KRB5KDC_ERR_CLIENT_NOTYET || code == KRB5KDC_ERR_POLICY;
+}
+
+static void
+tell_refusal(struct asking *asking, const char *principal,
+             krb5_error_code code)
+{
+    char why[DOCTOR_NAME_MAX];
+
+    asking->unknown = principal;
+    mend_refusal(asking->doctor, principal, "-pwexpire never ");
+    doctor_error(asking->doctor, "the KDC on %s: %s", principal,
+                 say(asking->context, code, why));
+}
+
 /* The name that clients ask for first; code: of its own question. */
 static void
 check_own(struct asking *asking, const char *principal, krb5_error_code code,
           bool has_ticket)
 {
     struct doctor *doctor = asking->doctor;
-    char why[DOCTOR_NAME_MAX];
 
     if (code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN
         && (!has_ticket || !gives_ticket(asking, principal))) {
         tell_unknown(asking, principal);
     } else if (code != 0 && code != KRB5KDC_ERR_PREAUTH_REQUIRED
                && !has_ticket) {
-        asking->unknown = principal;
-        mend_refusal(doctor, principal, "-pwexpire never ");
-        doctor_error(doctor, "the KDC on %s: %s", principal,
-                     say(asking->context, code, why));
+        tell_refusal(asking, principal, code);
     } else if (doctor->keytab_read && !doctor_has_key(doctor, principal)) {
         doctor_mend_key(doctor, principal, false, "");
         doctor_error(doctor, "keytab %s has no key of %s, whom clients ask "
@@ -361,9 +378,11 @@ tell_no_ticket(struct asking *asking, const char *principal)
     char why[DOCTOR_NAME_MAX];
     krb5_error_code code;
 
-    if (held.newest == 0)
-        return; /* told */
     code = ticket_of_key(asking, principal);
+    if (is_locked(code)) {
+        tell_refusal(asking, principal, code);
+        return;
+    }
     doctor_mend_key(doctor, principal, false,
                     held.strong || strcmp(doctor_value(doctor,
                                                        "weak_enctypes"),

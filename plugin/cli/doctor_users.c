@@ -3,12 +3,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
-#include <pwd.h>
+#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "plugin/cli/doctor.h"
+#include "plugin/host/kpopd/users.h"
 
 /* Our package's scripts make users of these names. */
 static const struct {
@@ -41,6 +41,7 @@ find_account(struct doctor *doctor, size_t role, struct account *account_out)
     const char *name = doctor_value(doctor, key);
     const struct passwd *entry;
     char quoted[DOCTOR_TEXT_MAX];
+    char sentence[DOCTOR_NAME_MAX];
 
     account_out->uid = geteuid();
     account_out->gid = getegid();
@@ -52,12 +53,16 @@ find_account(struct doctor *doctor, size_t role, struct account *account_out)
                      "user without rights there", key);
         return false;
     }
-    entry = getpwnam(name);
+    entry = users_find(name, sentence, sizeof(sentence));
     if (entry == NULL) {
-        doctor_mend(doctor, "useradd --system --user-group --no-create-home "
-                    "--home-dir /nonexistent --shell /usr/sbin/nologin %s",
-                    doctor_quote(name, quoted));
-        doctor_error(doctor, "%s: there is no user %s", key, name);
+        if (errno == 0)
+            doctor_mend(doctor, "useradd --system --user-group "
+                        "--no-create-home --home-dir /nonexistent --shell "
+                        "/usr/sbin/nologin %s", doctor_quote(name, quoted));
+        else
+            doctor_mend(doctor, "getent passwd %s",
+                        doctor_quote(name, quoted));
+        doctor_error(doctor, "%s: %s", key, sentence);
         return false;
     }
     if (entry->pw_uid == 0) {

@@ -130,6 +130,11 @@ try(struct login *login, size_t i)
                   "there is no password to try");
         return false;
     }
+    if (mechanisms[i].password && login->user[0] == '\0') {
+        login_bad(login, "password", "--user USER",
+                  "this machine has no name for who asks");
+        return false;
+    }
     return connect_to(login)
            && (!login->tls_first || login_tls(login, "tls"))
            && (!is_kpop || login_kpop(login)) && login_greeting(login)

@@ -71,9 +71,14 @@ try_addresses(const struct addrinfo *list, struct line *line, char *error,
               size_t error_size)
 {
     for (; list != NULL; list = list->ai_next) {
-        if (getnameinfo(list->ai_addr, list->ai_addrlen, line->peer,
-                        sizeof(line->peer), NULL, 0, NI_NUMERICHOST) != 0)
-            line->peer[0] = '\0';
+        int code = getnameinfo(list->ai_addr, list->ai_addrlen, line->peer,
+                               sizeof(line->peer), NULL, 0, NI_NUMERICHOST);
+
+        if (code != 0) {
+            snprintf(error, error_size, "an address is none: %s",
+                     gai_strerror(code));
+            continue;
+        }
         line->fd = try_address(list);
         if (line->fd >= 0)
             return 0;
@@ -264,6 +269,7 @@ line_start_tls(struct line *line, const char *host, long *code_out,
                char *error, size_t error_size)
 {
     unsigned long why;
+    int rc = -1;
 
     *code_out = 0;
     /* Somebody in between could have put it there (CVE-2011-0411). */
@@ -272,7 +278,13 @@ line_start_tls(struct line *line, const char *host, long *code_out,
         return -1;
     }
     errno = 0;
-    if (prepare_tls(line, host) == 0 && SSL_connect(line->tls) == 1)
+    if (prepare_tls(line, host) == 0) {
+        do {
+            errno = 0;
+            rc = SSL_connect(line->tls);
+        } while (rc < 0 && errno == EINTR);
+    }
+    if (rc == 1)
         return 0;
     why = ERR_peek_error();
     if (line->tls != NULL)

@@ -253,8 +253,10 @@ tool_ask(const struct cli *cli, const char *request,
         status = reach(cli, &address, &fd);
     if (status != CLI_GOOD)
         return status;
-    /* Whoever is let go may have answered before. */
-    (void)send_all(fd, request);
+    /* Whoever is let go may have been answered before; kpopd must not wait for
+     * the rest of what could not be sent. */
+    if (!send_all(fd, request))
+        (void)shutdown(fd, SHUT_WR);
     answer_out->text = read_all(fd);
     if (answer_out->text == NULL)
         status = complain(cli, CLI_ABSENT, "kpopd does not answer: %s",

@@ -132,8 +132,9 @@ lock_maildir(const struct cli *cli, struct uidl_box *box)
         cli_error(cli, "a session has the maildrop; kpopctl kick ends it");
         return CLI_BUSY;
     }
-    snprintf(sentence, sizeof(sentence), "%s: the maildir can't be opened",
-             box->path);
+    snprintf(sentence, sizeof(sentence), "%s: %s", box->path,
+             rc == KPOP_NO_MEMORY ? "out of memory"
+                                  : "the maildir can't be opened");
     cli_error(cli, sentence);
     return CLI_BAD;
 }

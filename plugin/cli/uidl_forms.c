@@ -132,8 +132,12 @@ csv_field(char **at)
     return field;
 }
 
-/* What the messages themselves say is read when a line asks for it. */
-static bool
+static const char unreadable[] = "the messages can't be read";
+static const char no_memory[] = "out of memory";
+
+/* What the messages themselves say is read when a line asks for it.  NULL, or
+ * why it can't be. */
+static const char *
 index_ids(struct uidl_import *import)
 {
     const struct uidl_box *box = import->box;
@@ -143,18 +147,18 @@ index_ids(struct uidl_import *import)
     for (i = 0; i < box->count && !import->has_ids; i++) {
         if (!uidl_header(box, &box->msgs[i], "Message-ID", value,
                          sizeof(value)))
-            return false;
+            return unreadable;
         value[strcspn(value, ">") + (strchr(value, '>') != NULL)] = '\0';
         if (!uidl_index_add(&import->ids, value, &box->msgs[i]))
-            return false;
+            return no_memory;
     }
     if (!import->has_ids)
         uidl_index_sort(&import->ids);
     import->has_ids = true;
-    return true;
+    return NULL;
 }
 
-static bool
+static const char *
 index_digests(struct uidl_import *import)
 {
     const struct uidl_box *box = import->box;
@@ -162,15 +166,17 @@ index_digests(struct uidl_import *import)
     char sent[UIDL_DIGEST_MAX];
     size_t i;
 
-    for (i = 0; i < box->count && !import->has_digests; i++)
-        if (!uidl_digests(box, &box->msgs[i], stored, sent)
-            || !uidl_index_add(&import->digests, stored, &box->msgs[i])
+    for (i = 0; i < box->count && !import->has_digests; i++) {
+        if (!uidl_digests(box, &box->msgs[i], stored, sent))
+            return unreadable;
+        if (!uidl_index_add(&import->digests, stored, &box->msgs[i])
             || !uidl_index_add(&import->digests, sent, &box->msgs[i]))
-            return false;
+            return no_memory;
+    }
     if (!import->has_digests)
         uidl_index_sort(&import->digests);
     import->has_digests = true;
-    return true;
+    return NULL;
 }
 
 static void
@@ -178,27 +184,27 @@ map_row(struct uidl_import *import, char *name, const char *uidl)
 {
     static const char digest[] = "sha256:";
     size_t len = strlen(name);
-    bool read = true;
+    const char *wrong = NULL;
 
     if (strncasecmp(name, digest, strlen(digest)) == 0) {
-        read = index_digests(import);
+        wrong = index_digests(import);
         for (name += strlen(digest), len = 0; name[len] != '\0'; len++)
             if (name[len] >= 'A' && name[len] <= 'F')
                 name[len] = (char)(name[len] - 'A' + 'a');
         if (len != UIDL_DIGEST_MAX - 1
             || strspn(name, "0123456789abcdef") != len)
             uidl_fault(import, "sha256: has 64 hexadecimal digits");
-        else if (read)
+        else if (wrong == NULL)
             uidl_row_by(import, &import->digests, name, uidl);
     } else if (len > 2 && name[0] == '<' && name[len - 1] == '>') {
-        read = index_ids(import);
-        if (read)
+        wrong = index_ids(import);
+        if (wrong == NULL)
             uidl_row_by(import, &import->ids, name, uidl);
     } else {
         uidl_row(import, name, uidl);
     }
-    if (!read)
-        uidl_fault(import, "the messages can't be read");
+    if (wrong != NULL)
+        uidl_fault(import, "%s", wrong);
 }
 
 void

@@ -1,9 +1,16 @@
 /*
- * preload_faults.c - one call of a program fails: the one of number
- * $KPOP_TEST_FAIL_AT, and with $KPOP_TEST_FAIL_ON all behind it.  Counted are
- * calls of what is listed below, by the program and by kpop.so, in each
- * process anew from where its parent stood.  The call that failed is written
- * to the file $KPOP_TEST_FAILED; without KPOP_TEST_FAIL_AT nothing changes.
+ * preload_faults.c - one call of a program fails.  Counted are calls of what
+ * is listed below, by the program and by kpop.so.  Which one it is says
+ *
+ *   $KPOP_TEST_FAIL_AT  its number; each process counts on from where its
+ *                       parent stood.  With $KPOP_TEST_FAIL_ON all behind it
+ *                       fail, too; what failed is written to the file
+ *                       $KPOP_TEST_FAILED.
+ *   $KPOP_TEST_FAULTS   a file that the test maps as well (struct turn, and
+ *                       harness/faults.py): while the program runs, the test
+ *                       lists its calls, and lets one of them fail.
+ *
+ * With neither of them nothing changes.
  *
  * Loaded by LD_PRELOAD by tests only; never installed.
  *
@@ -14,13 +21,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <krb5.h>
 #include <netdb.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pwd.h>
+#include <seccomp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,83 +43,11 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define EXPORT __attribute__((visibility("default")))
-
-static bool over; /* main() has returned: gcov writes its figures */
-
-/* Is it an address of kpopd, kpopctl or kpop.so? */
-static bool
-is_ours(void *caller)
-{
-    const char *base;
-    Dl_info info;
-
-    if (dladdr(caller, &info) == 0 || info.dli_fname == NULL)
-        return false;
-    base = strrchr(info.dli_fname, '/');
-    return strncmp(base != NULL ? base + 1 : info.dli_fname, "kpop", 4) == 0;
-}
-
-static void
-note(const char *name)
-{
-    const char *path = getenv("KPOP_TEST_FAILED");
-    int fd = path == NULL ? -1 : open(path, O_WRONLY | O_APPEND | O_CREAT,
-                                      0666);
-
-    if (fd < 0)
-        return;
-    dprintf(fd, "%s\n", name);
-    close(fd);
-}
-
-static bool
-fails(void *caller, const char *name, int error)
-{
-    static long at = -1;
-    static bool on;
-    static bool busy;
-
-    if (at < 0) {
-        const char *text = getenv("KPOP_TEST_FAIL_AT");
-
-        at = text != NULL ? atol(text) : 0;
-        on = getenv("KPOP_TEST_FAIL_ON") != NULL;
-    }
-    if (at == 0 || over || busy || !is_ours(caller) || --at > 0)
-        return false;
-    at = on ? 1 : 0;
-    busy = true;
-    note(name);
-    busy = false;
-    errno = error;
-    return true;
-}
-
-/* POSIX lets dlsym() give functions; ISO C has no cast for that. */
-static void
-next(const char *name, void *function_out)
-{
-    void *symbol = dlsym(RTLD_NEXT, name);
-
-    memcpy(function_out, &symbol, sizeof(symbol));
-}
-
-/* A function that returns `failed` with errno when its turn has come. */
-#define FAULT(type, name, failed, error, parameters, arguments)             \
-    EXPORT type name parameters                                             \
-    {                                                                       \
-        static type(*real) parameters;                                      \
-                                                                            \
-        if (fails(__builtin_return_address(0), #name, error))               \
-            return failed;                                                  \
-        if (real == NULL)                                                   \
-            next(#name, &real);                                             \
-        return real arguments;                                              \
-    }
+#include "tests/lib/preload_fault.h"
 
 /* ---- memory ---- */
 
@@ -221,11 +159,23 @@ openat(int fd, const char *path, int flags, ...)
     return real(fd, path, flags, mode);
 }
 
+/* Not of what the test reads itself. */
+EXPORT ssize_t
+write(int fd, const void *at, size_t n)
+{
+    static ssize_t (*real)(int, const void *, size_t);
+
+    if (fd != STDERR_FILENO
+        && fails(__builtin_return_address(0), "write", ENOSPC))
+        return -1;
+    if (real == NULL)
+        next("write", &real);
+    return real(fd, at, n);
+}
+
 FAULT(ssize_t, read, -1, EIO, (int fd, void *at, size_t n), (fd, at, n))
 FAULT(ssize_t, pread, -1, EIO, (int fd, void *at, size_t n, off_t from),
       (fd, at, n, from))
-FAULT(ssize_t, write, -1, ENOSPC, (int fd, const void *at, size_t n),
-      (fd, at, n))
 FAULT(int, fsync, -1, EIO, (int fd), (fd))
 FAULT(int, stat, -1, EIO, (const char *path, struct stat *st), (path, st))
 FAULT(int, lstat, -1, EIO, (const char *path, struct stat *st), (path, st))
@@ -234,6 +184,16 @@ FAULT(int, fstatat, -1, EIO,
       (int fd, const char *path, struct stat *st, int flags),
       (fd, path, st, flags))
 FAULT(int, rename, -1, EIO, (const char *from, const char *to), (from, to))
+FAULT(ssize_t, preadv2, -1, EIO,
+      (int fd, const struct iovec *at, int n, off_t from, int flags),
+      (fd, at, n, from, flags))
+FAULT(int, unlinkat, -1, EIO, (int fd, const char *path, int flags),
+      (fd, path, flags))
+FAULT(int, renameat2, -1, EIO,
+      (int from, const char *old, int to, const char *new, unsigned flags),
+      (from, old, to, new, flags))
+FAULT(int, futimens, -1, EIO, (int fd, const struct timespec at[2]),
+      (fd, at))
 FAULT(int, unlink, -1, EIO, (const char *path), (path))
 FAULT(int, mkdir, -1, ENOSPC, (const char *path, mode_t mode), (path, mode))
 FAULT(int, fchown, -1, EPERM, (int fd, uid_t uid, gid_t gid), (fd, uid, gid))
@@ -249,8 +209,41 @@ FAULT(FILE *, fdopen, NULL, ENOMEM, (int fd, const char *mode), (fd, mode))
 
 /* ---- processes and sockets ---- */
 
+/* Landlock has no other name. */
+EXPORT long
+syscall(long number, ...)
+{
+    static long (*real)(long, ...);
+    long words[6];
+    va_list list;
+    int i;
+
+    if (fails(__builtin_return_address(0), "syscall", EINVAL))
+        return -1;
+    if (real == NULL)
+        next("syscall", &real);
+    va_start(list, number);
+    for (i = 0; i < 6; i++)
+        words[i] = va_arg(list, long);
+    va_end(list);
+    return real(number, words[0], words[1], words[2], words[3], words[4],
+                words[5]);
+}
+
 FAULT(int, pipe2, -1, EMFILE, (int fds[2], int flags), (fds, flags))
 FAULT(pid_t, fork, -1, EAGAIN, (void), ())
+FAULT(int, pthread_create, EAGAIN, EAGAIN,
+      (pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *),
+       void *arg),
+      (thread, attr, body, arg))
+FAULT(int, initgroups, -1, EPERM, (const char *name, gid_t gid), (name, gid))
+FAULT(int, setresgid, -1, EPERM, (gid_t r, gid_t e, gid_t s), (r, e, s))
+FAULT(int, setresuid, -1, EAGAIN, (uid_t r, uid_t e, uid_t s), (r, e, s))
+FAULT(int, getresuid, -1, EIO, (uid_t *r, uid_t *e, uid_t *s), (r, e, s))
+FAULT(int, getresgid, -1, EIO, (gid_t *r, gid_t *e, gid_t *s), (r, e, s))
+FAULT(scmp_filter_ctx, seccomp_init, NULL, ENOMEM, (uint32_t otherwise),
+      (otherwise))
+FAULT(int, seccomp_load, -EACCES, EACCES, (scmp_filter_ctx filter), (filter))
 FAULT(int, socket, -1, EMFILE, (int domain, int type, int protocol),
       (domain, type, protocol))
 FAULT(int, socketpair, -1, EMFILE,
@@ -259,10 +252,16 @@ FAULT(int, socketpair, -1, EMFILE,
 FAULT(int, bind, -1, EADDRINUSE,
       (int fd, __CONST_SOCKADDR_ARG at, socklen_t n), (fd, at, n))
 FAULT(int, listen, -1, EADDRINUSE, (int fd, int backlog), (fd, backlog))
+FAULT(int, accept4, -1, EMFILE,
+      (int fd, __SOCKADDR_ARG at, socklen_t *n, int flags),
+      (fd, at, n, flags))
 FAULT(int, connect, -1, ECONNREFUSED,
       (int fd, __CONST_SOCKADDR_ARG at, socklen_t n), (fd, at, n))
 FAULT(int, setsockopt, -1, ENOPROTOOPT,
       (int fd, int level, int name, const void *at, socklen_t n),
+      (fd, level, name, at, n))
+FAULT(int, getsockopt, -1, ENOPROTOOPT,
+      (int fd, int level, int name, void *at, socklen_t *n),
       (fd, level, name, at, n))
 FAULT(int, getsockname, -1, ENOBUFS,
       (int fd, __SOCKADDR_ARG at, socklen_t *n), (fd, at, n))
@@ -270,9 +269,9 @@ FAULT(ssize_t, send, -1, ECONNRESET,
       (int fd, const void *at, size_t n, int flags), (fd, at, n, flags))
 FAULT(ssize_t, recv, -1, ECONNRESET,
       (int fd, void *at, size_t n, int flags), (fd, at, n, flags))
-FAULT(ssize_t, sendmsg, -1, ECONNRESET,
+FAULT(ssize_t, sendmsg, -1, ENOBUFS,
       (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
-FAULT(ssize_t, recvmsg, -1, ECONNRESET,
+FAULT(ssize_t, recvmsg, -1, ENOMEM,
       (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
 FAULT(int, getaddrinfo, EAI_MEMORY, ENOMEM,
       (const char *node, const char *service, const struct addrinfo *hints,

@@ -22,6 +22,7 @@ prepare()
     chmod 1777 "$reports"
     KPOP_CHECKER=$1
     KPOP_WRAP=
+    preload=
     # Valgrind is 20 to 50 times slower.
     slow=1
     case $1 in
@@ -33,6 +34,9 @@ prepare()
         ;;
     coverage)
         slow=3
+        # Every user can read it there.
+        preload=$scratch/preload_exit.so
+        cp "$BUILD/tests/lib/preload_exit.so" "$preload"
         ;;
     tsan)
         slow=3
@@ -55,6 +59,7 @@ prepare()
     export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
     unset KRB5_CONFIG KRB5CCNAME KRB5_KTNAME KRB5_TRACE KRB5RCACHENAME \
         DISPLAY LD_PRELOAD
+    [ -z "$preload" ] || export LD_PRELOAD="$preload"
     # A test must not depend on who runs it.
     umask 022
 }

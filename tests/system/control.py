@@ -271,7 +271,7 @@ def nobody_is_kicked_by_a_wrong_word():
         for word in ("nobody", "bo", "BOB", "0", "bob kick"):
             tap.equal(ask(server, "kick", word, status=1),
                       {"error": "no session has that id or user"})
-        for word in ("", "bob\nwho", "b" * 600):
+        for word in ("", "bob\nwho", "bob\x7f", "b" * 600):
             told = ask(server, "kick", word, status=2)
             tap.contains(told["error"], "neither a session nor a user")
         client.ok("NOOP")
@@ -360,6 +360,88 @@ def false_kpopd_is_not_believed():
     with listener:
         told = ask(server, "who", status=DENIED)
         tap.contains(told["error"], "neither root's nor yours")
+
+
+# ---- answers of a kpopd of another version, or that dies ----
+
+@tap.helper
+def answered(octets, *words, reads=True):
+    """(status, stdout) of a command that is answered so by a listener of
+    ours in the place of kpopd's."""
+    server = kpopd(start=False)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path(server))
+    listener.listen()
+
+    def serve():
+        line, _ = listener.accept()
+        with line, listener:
+            line.recv(4096, 0 if reads else socket.MSG_PEEK)
+            line.sendall(octets)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    code, out, err = kpopctl(server.path, *words, env=server.env)
+    thread.join()
+    tap.equal(err, "", out)
+    return code, out
+
+
+@tap.helper
+def session(number, user="alice", address="192.0.2.1", age=0):
+    return (f"session\t{number}\t{user}\t{address}\t99\tKPOP\t\tkpop\t{age}"
+            "\tmail\n")
+
+
+def answers_that_are_none_are_not_believed():
+    other = "don't understand each other: restart kpopd after an upgrade"
+    half = "kpopd's answer is not whole; try again"
+    for status, text, octets in (
+            (1, other, b"hello\n"), (1, other, b"kpopd\t0\nend\n"),
+            (1, other, b"kpopd\n\nend\n"),
+            (1, half, b"kpopd\t1\n"),
+            (1, half, b"kpopd\t1\n" + session(1).encode()),
+            (1, half, b"kpopd\t1\n" + session(1).encode() + b"end"),
+            (DENIED, "let us go without a word", b""),
+            (DENIED, "let us go without a word", b"kpopd\t1"),
+            (1, "why not", b"kpopd\t1\nerror\twhy not\nend\n")):
+        for words in (["who"], ["stats"], ["kick", "bob"]):
+            got = answered(octets, *words)
+            tap.equal(got[0], status, f"{words} {octets}: {got}")
+            tap.contains(got[1], text, f"{words} {octets}")
+    # Closed before the request was read: the kernel resets.
+    code, out = answered(b"kpopd\t1\nend\n", "who", "-j", reads=False)
+    tap.equal((code, json.loads(out)), (0, {"sessions": []}))
+
+
+def thousands_of_sessions_are_told():
+    many = "".join(session(i) for i in range(4000))
+    code, out = answered(f"kpopd\t1\n{many}end\n".encode(), "who", "-j")
+    told = [int(row["session"]) for row in json.loads(out)["sessions"]]
+    tap.equal((code, told), (0, list(range(4000))))
+
+
+def who_writes_ages_and_addresses_for_people():
+    ages = {0: "0s", 59: "59s", 60: "1m00s", 3599: "59m59s", 3600: "1h00m",
+            86399: "23h59m", 86400: "1d00h", 8640000: "100d00h"}
+    rows = "".join(session(i, "", "2001:db8::1", age)
+                   for i, age in enumerate(ages))
+    code, out = answered(f"kpopd\t1\n{rows}end\n".encode(), "who")
+    lines = [line.split() for line in out.splitlines()]
+    tap.equal(code, 0, out)
+    tap.equal([(line[1], line[2], line[6]) for line in lines[1:]],
+              [("-", "[2001:db8::1]:99", age) for age in ages.values()])
+
+
+def session_that_stays_is_no_success():
+    rows = b"kicked\t1a\talice\tgone\nkicked\t1b\t\there\n"
+    octets = b"kpopd\t1\n" + rows + b"end\n"
+    tap.equal(answered(octets, "kick", "alice"),
+              (1, "session 1a of alice has ended\n"
+               "session 1b was told to end and is still there\n"))
+    code, out = answered(octets, "kick", "alice", "-j")
+    tap.equal((code, [row["gone"] for row in json.loads(out)["kicked"]]),
+              (1, [True, False]))
 
 
 # ---- when there is none ----

@@ -2,15 +2,17 @@
 # doctor.py - kpopctl doctor against a real realm: faults are planted one by
 # one, the doctor names each, the command it prints is given to a shell, and
 # then it has nothing to say.  /etc is a copy in a mount namespace.
-# TIME-LIMIT: 180
+# TIME-LIMIT: 300
 #
 # SPDX-License-Identifier: MIT
 import glob
+import grp
 import json
 import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 
@@ -150,6 +152,25 @@ def heals(kpopd, check, *words, severity="error", typed="", **env):
     tap.equal(done.returncode, 0, f"status of {pasted}\n{done.stdout}\n")
     is_silent(kpopd, **env)
     return finding
+
+
+@tap.helper
+def finds(kpopd, check, *words, severity="error", mend="", **env):
+    """Among its findings one says these words; which is returned.  For faults
+    whose command a test can't run, or that are not alone."""
+    _, findings = told(kpopd, **env)
+    for finding in findings:
+        if (finding["check"], finding["severity"]) == (check, severity) \
+                and all(word in finding["text"] for word in words):
+            tap.contains(finding["mend"], mend)
+            return finding
+    raise tap.Failure(f"{check} {words} in {findings}")
+
+
+@tap.helper
+def lacks(kpopd, check, **env):
+    _, findings = told(kpopd, **env)
+    tap.lacks([f["check"] for f in findings], check, f"{findings}")
 
 
 @tap.helper
@@ -376,6 +397,111 @@ def clock_that_goes_astray_is_warned_of():
     skewed(sound(), "+200", "warning", "300 are too many")
 
 
+def ticket_that_cannot_be_used_is_not_asked_with():
+    """Of the caller: there is none, it has ended, it is for one service."""
+    kpopd = sound()
+    own_ticket = realm.empty_ccache()
+    done = subprocess.run(
+        ["kinit", "-c", own_ticket, "-S", "pop/localhost", "alice"],
+        input="alice-password\n", text=True, stdout=subprocess.DEVNULL,
+        check=False, env=dict(os.environ, **realm.env))
+    tap.equal(done.returncode, 0, "kinit")
+    for name in ("NOTYPE:x", "FILE:/dev/null", own_ticket):
+        is_silent(kpopd, KRB5CCNAME=name)
+    ended = realm.empty_ccache()
+    realm.run("expired", "alice", ended)
+    is_silent(kpopd, KRB5CCNAME=ended)
+
+
+def locked_service_is_found_without_any_ticket():
+    kpopd = sound(services=("pop/localhost",))
+    admin("modprinc -expire yesterday pop/localhost")
+    try:
+        heals(kpopd, "kdc", "the KDC on " + principal(), "expired")
+    finally:
+        admin("modprinc -expire never pop/localhost")
+
+
+def unknown_service_beside_a_known_one_is_found():
+    admin("addprinc -randkey pop/other.example.org")
+    kpopd = sound(services=("pop/localhost", "pop/other.example.org",
+                            "alice"))
+    admin("delprinc -force pop/localhost")
+    try:
+        heals(kpopd, "kdc", "the KDC does not know " + principal())
+        admin("cpw -randkey pop/other.example.org")
+        finds(kpopd, "kdc", principal("pop/other.example.org"),
+              "under key version 2", "has version 1")
+    finally:
+        admin("delprinc -force pop/other.example.org")
+
+
+@tap.helper
+def altered(kpopd, old, new):
+    """KRB5_CONFIG of a file where new stands for old."""
+    config = os.path.join(kpopd.directory, "krb5.conf")
+    with open(kpopd.env["KRB5_CONFIG"], encoding="ascii") as file:
+        text = file.read()
+    tap.contains(text, old)
+    write(config, text.replace(old, new, 1))
+    os.chmod(config, 0o644)
+    return config
+
+
+def weak_keys_are_known_where_they_are_allowed():
+    admin("cpw -randkey -e arcfour-hmac:normal pop/localhost")
+    kpopd = sound(weak_enctypes="yes", services=("pop/localhost",))
+    config = altered(kpopd, "[libdefaults]\n", "[libdefaults]\n"
+                     "    permitted_enctypes = aes256-cts-hmac-sha1-96\n")
+    try:
+        is_silent(kpopd)
+        finds(kpopd, "kdc", "the KDC", principal(), mend="ktadd",
+              KRB5_CONFIG=config, KRB5CCNAME=realm.ccache("alice"))
+        admin("cpw -randkey pop/localhost")
+        finds(kpopd, "kdc", "does not accept the key of " + principal())
+    finally:
+        admin("cpw -randkey pop/localhost")
+
+
+def broken_krb5_conf_is_found():
+    kpopd = sound()
+    finds(kpopd, "keytab", "libkrb5 can't read its configuration",
+          mend="/etc/krb5.conf",
+          KRB5_CONFIG=altered(kpopd, "[libdefaults]", "[libdefaults"))
+
+
+def kdc_is_known_by_its_files():
+    """What a command says depends on whether this is the KDC's machine."""
+    kpopd = sound()
+    os.unlink(kpopd.keys["keytab"])
+    nothing = {"KRB5_KDC_PROFILE": "/nonexistent"}
+    folder = "/etc/krb5kdc"
+    tap.true(is_ours(), "our own /etc")
+    shutil.rmtree(folder, ignore_errors=True)
+    finds(kpopd, "keytab", "is missing", mend="kadmin -r ", **nothing)
+    config = altered(kpopd, "127.0.0.1:" + realm.env["REALM_PORT"],
+                     "127.0.0.1:9")
+    finds(kpopd, "kdc", "no KDC answers", KRB5_CONFIG=config,
+          mend="KRB5_TRACE=/dev/stderr kinit -k -t ", **nothing)
+    os.mkdir(folder)
+    write(folder + "/kdc.conf", "")
+    finds(kpopd, "keytab", "is missing", mend="kadmin.local -r ", **nothing)
+    shutil.rmtree(folder)
+
+
+def server_without_tickets_needs_no_keytab():
+    kpopd = sound(listen_kpop="", mechanisms="PLAIN USER")
+    os.unlink(kpopd.keys["keytab"])
+    is_silent(kpopd)
+    kpopd.configure(mechanisms="GSSAPI PLAIN USER")
+    is_silent(kpopd)
+    kpopd.configure(passwords="", secrets="")
+    write(kpopd.keys["keytab"], "Not a keytab.\n")
+    own(kpopd.keys["keytab"], AUTH_USER)
+    os.chmod(kpopd.keys["keytab"], 0o600)
+    finds(kpopd, "keytab", kpopd.keys["keytab"], mend="mv ")
+
+
 def silent_kdc_is_found():
     kpopd = sound()
     config = os.path.join(kpopd.directory, "krb5.conf")
@@ -425,6 +551,22 @@ def keytab_for_everybody_is_found():
     heals(kpopd, "keytab", "mode 0644")
 
 
+def keytab_of_layers_is_the_workers_as_well():
+    """With max_ssf they check tickets, and have a replay cache."""
+    kpopd = sound()
+    kpopd.configure(max_ssf=256)
+    worker = pwd.getpwnam(kpopd.keys["run_as"])
+    os.chown(kpopd.keys["keytab"], -1, worker.pw_gid)
+    os.chmod(kpopd.keys["keytab"], 0o640)
+    kpopctl(kpopd.path, "check", env=kpopd.env)
+    is_silent(kpopd)
+    os.chmod(kpopd.keys["keytab"], 0o660)
+    finds(kpopd, "keytab", "mode 0660", mend="chmod u=rw,go= ")
+    os.chmod(kpopd.keys["keytab"], 0o640)
+    os.chmod(kpopd.keys["replay_cache"] + ".workers", 0o644)
+    heals(kpopd, "files", "replay_cache", ".workers", "mode 0644")
+
+
 def keytab_for_the_workers_is_found():
     kpopd = sound()
     worker = pwd.getpwnam(kpopd.keys["run_as"])
@@ -454,6 +596,18 @@ def missing_user_is_found():
     subprocess.run(["userdel", "kpop-ghost"], check=True)
     heals(kpopd, "users", "there is no user kpop-ghost")
     serves(kpopd)
+
+
+def missing_and_wrong_users_are_found():
+    kpopd = sound()
+    kpopd.configure(run_as=None, auth_user=None)
+    for key, user in (("run_as", "kpop"), ("auth_user", "kpop-auth")):
+        finds(kpopd, "users", key + " is not set",
+              mend=f"echo '{key} = {user}' >>{kpopd.path}")
+    kpopd.configure(run_as="root", auth_user="root")
+    for key in ("run_as", "auth_user"):
+        finds(kpopd, "users", key + " must not be root",
+              mend=f"'s/^{key} *=.*/{key} = ")
 
 
 def one_user_for_both_is_found():
@@ -489,6 +643,38 @@ def open_state_folder_is_found():
     kpopd = sound()
     os.chmod(kpopd.state, 0o777)
     heals(kpopd, "files", "others may write")
+
+
+def folders_that_are_none_are_found():
+    kpopd = sound()
+    place = os.path.join(kpopd.directory, "some where")
+    kpopd.configure(replay_cache=os.path.join(place, "deep", "replay"))
+    heals(kpopd, "files", f"replay_cache: {place}/deep: No such file")
+    os.rmdir(place + "/deep")
+    write(place + "/deep", "")
+    heals(kpopd, "files", f"replay_cache: {place}/deep is no folder")
+    os.chown(place + "/deep", pwd.getpwnam("nobody").pw_uid, -1)
+    heals(kpopd, "files", f"the folder {place}/deep belongs to uid")
+    os.chmod(place + "/deep", 0o1777)
+    is_silent(kpopd)
+    path = kpopd.keys["replay_cache"]
+    kpopctl(kpopd.path, "check", env=kpopd.env)
+    os.link(path, path + ".second")
+    heals(kpopd, "files", "is no regular file with one name")
+    # A store without a folder of its own is for kpopd's own check.
+    for store in ("maildir:/%u", None):
+        kpopd.configure(store=store)
+        lacks(kpopd, "files")
+
+
+def mail_in_a_closed_folder_is_found():
+    kpopd = sound()
+    closed = os.path.join(kpopd.directory, "closed")
+    os.makedirs(closed + "/mail")
+    os.chmod(closed, 0o700)
+    kpopd.configure(store=f"maildir:{closed}/mail/%u")
+    give(closed + "/mail", kpopd.keys["run_as"])
+    heals(kpopd, "files", "store", "may not enter " + closed)
 
 
 def missing_mail_folder_is_found():
@@ -547,6 +733,46 @@ def missing_pam_file_is_found():
     serves(kpopd)
 
 
+def other_sources_of_passwords_are_looked_at():
+    kpopd = sound(passwords="pam:kpop")
+    write("/etc/pam.d/kpop", "auth required pam_deny.so\n")
+    os.chmod("/etc/pam.d/kpop", 0o600)
+    heals(kpopd, "logins", "auth_user can't read /etc/pam.d/kpop")
+    tap.true(is_ours(), "our own /etc")
+    os.unlink("/etc/pam.d/kpop")
+    common = "/etc/pam.d/common-auth"
+    if os.path.exists(common):
+        os.rename(common, common + ".away")
+        finds(kpopd, "logins", "there is no /etc/pam.d/kpop",
+              mend="substack system-auth")
+        os.rename(common + ".away", common)
+    kpopd.configure(passwords="saslauthd:", secrets="sasldb:")
+    if not os.path.exists("/run/saslauthd/mux"):
+        finds(kpopd, "logins", "has no socket at /run/saslauthd/mux")
+    if not os.path.exists("/etc/sasldb2"):
+        finds(kpopd, "logins", "/etc/sasldb2: No such file", mend="saslpass")
+
+
+def closed_saslauthd_socket_is_found():
+    kpopd = sound()
+    folder = os.path.join(kpopd.directory, "saslauthd")
+    os.mkdir(folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(folder + "/mux")
+        os.chmod(folder + "/mux", 0o777)
+        kpopd.configure(passwords=f"saslauthd:{folder}/mux")
+        is_silent(kpopd)
+        os.chmod(folder, 0o700)
+        heals(kpopd, "logins", "may not use saslauthd's socket")
+        # As Debian has it.
+        os.chmod(folder, 0o710)
+        os.chown(folder, 0, grp.getgrnam("nogroup").gr_gid)
+        finding = heals(kpopd, "logins", "may not use saslauthd's socket")
+        tap.contains(finding["mend"], "usermod -a -G ")
+        kpopd.configure(passwords=f"saslauthd:{kpopd.path}")
+        finds(kpopd, "logins", "saslauthd has no socket at")
+
+
 def missing_saslauthd_socket_is_found():
     if shutil.which("saslauthd") is None:
         raise tap.Skip("saslauthd is not installed")
@@ -601,6 +827,24 @@ def address_of_another_machine_is_found():
     kpopd = sound(listen_pop3="192.0.2.1:110")
     heals(kpopd, "ports", "no address 192.0.2.1")
     serves(kpopd)
+    kpopd.configure(listen_pop3="[2001:db8::7]:110 127.0.0.1:0")
+    heals(kpopd, "ports", "no address 2001:db8::7")
+
+
+def port_that_nobody_is_seen_to_hold_is_found():
+    kpopd = sound()
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 1109))  # and does not listen
+        finds(kpopd, "ports", "127.0.0.1:1109 is taken, by whom can't be seen",
+              mend="ss -tlnp 'sport = :1109'")
+    is_silent(kpopd)
+    try:
+        holder = socket.create_server(("::", 1109), family=socket.AF_INET6,
+                                      dualstack_ipv6=True)
+    except OSError:
+        raise tap.Skip("there is no IPv6") from None
+    with holder:
+        finds(kpopd, "ports", f"process {os.getpid()}")
 
 
 # ---- names ----
@@ -626,8 +870,53 @@ def address_with_another_name_is_found():
     try:
         heals(kpopd, "names", "is called pop7.example.org",
               severity="warning")
+        # Kerberos has small letters.
+        write("/etc/hosts", "127.0.0.1 POP7.Example.Org localhost\n")
+        is_silent(kpopd)
+        write(kpopd.keys["keytab"], "Not a keytab.\n")
+        write("/etc/hosts", "127.0.0.1 pop8.example.org localhost\n")
+        lacks(kpopd, "names")
+        kpopd.configure(listen_kpop="", mechanisms="PLAIN USER")
+        is_silent(kpopd)
     finally:
         write("/etc/hosts", "127.0.0.1 localhost\n")
+
+
+def address_without_a_name_is_found():
+    """And a certificate may be for an address."""
+    kpopd = sound(hostname="127.0.0.9", mechanisms="PLAIN USER",
+                  listen_kpop="")
+    finding = finds(kpopd, "names", "127.0.0.9, which has no name",
+                    severity="warning", mend="echo '127.0.0.9 127.0.0.9'")
+    tap.true(finding["mend"].endswith(" >>/etc/hosts"), finding)
+    finding = finds(kpopd, "tls", "is not for 127.0.0.9",
+                    mend="subjectAltName=IP:127.0.0.9", severity="warning")
+    subprocess.run(["sh", "-c", finding["mend"]], check=True,
+                   stderr=subprocess.DEVNULL)
+    lacks(kpopd, "tls")
+
+
+def own_name_is_that_of_the_machine():
+    kpopd = sound()
+    name = os.uname().nodename
+    kpopd.configure(hostname=None)
+    try:
+        for line, host in ((f"{name}.example.org {name}",
+                            f"{name}.example.org"), (name, name)):
+            write("/etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {line}\n")
+            finds(kpopd, "kdc", f"does not know {principal('pop/' + host)}")
+        write("/etc/hosts", "127.0.0.1 localhost\n")
+        finds(kpopd, "names", f"{name} has no address", mend="127.0.1.1 ")
+        done = subprocess.run(
+            "ip link add kpop0 type dummy && ip addr add 192.0.2.7/24 dev "
+            "kpop0 && ip link set kpop0 up", shell=True, check=False,
+            stderr=subprocess.DEVNULL)
+        if done.returncode == 0:
+            finds(kpopd, "names", f"{name} has no address", mend="192.0.2.7 ")
+    finally:
+        write("/etc/hosts", "127.0.0.1 localhost\n")
+        subprocess.run(["ip", "link", "del", "kpop0"], check=False,
+                       stderr=subprocess.DEVNULL)
 
 
 def wrong_port_in_services_is_found():
@@ -663,10 +952,54 @@ def expired_certificate_is_found():
     serves(kpopd)
 
 
+@tap.helper
+def soon_ends(kpopd):
+    """In less than five days, so that the same number is told for hours."""
+    certificate(kpopd, "-days", "5")
+    tap.await_(lambda: told(kpopd)[1][0]["text"].find("ends in 4 days") > 0,
+               "a second has passed")
+
+
 def certificate_that_soon_ends_is_warned_of():
     kpopd = sound()
-    certificate(kpopd, "-days", "5")
-    heals(kpopd, "tls", "ends in ", severity="warning")
+    soon_ends(kpopd)
+    heals(kpopd, "tls", "ends in 4 days", severity="warning")
+
+
+def certificate_that_is_not_valid_yet_is_found():
+    kpopd = sound()
+    certificate(kpopd, "-days", "10", env=dict(
+        os.environ, LD_PRELOAD=faketime(), FAKETIME="+2d"))
+    heals(kpopd, "tls", "is not valid yet")
+    certificate(kpopd, "-days", "1", env=dict(
+        os.environ, LD_PRELOAD=faketime(), FAKETIME="-30h"))
+    finds(kpopd, "tls", "ended 0 days ago")
+
+
+def certificate_in_one_file_with_its_key_is_found():
+    kpopd = sound()
+    path = kpopd.keys["tls_certificate"]
+    soon_ends(kpopd)
+    with open(path, "ab") as out, open(kpopd.keys["tls_key"], "rb") as more:
+        out.write(more.read())
+    os.chmod(path, 0o600)
+    kpopd.configure(tls_key=None)
+    heals(kpopd, "tls", "ends in 4 days", severity="warning")
+    serves(kpopd)
+
+
+def each_of_several_certificates_is_looked_at():
+    kpopd = sound()
+    other, key = kpopd.authority.sign("other", "other.example.org")
+    good, good_key = kpopd.keys["tls_certificate"], kpopd.keys["tls_key"]
+    kpopd.configure(tls_certificate=f"{other} {good}",
+                    tls_key=f"{key} {good_key}")
+    is_silent(kpopd)
+    kpopd.configure(tls_certificate=f"{good} {other}",
+                    tls_key=f"{good_key} {key}")
+    is_silent(kpopd)
+    os.unlink(good)
+    heals(kpopd, "tls", good, "has no certificate")
 
 
 def certificate_of_another_key_is_found():
@@ -724,7 +1057,7 @@ def key_with_a_passphrase_is_found():
 def what_a_command_writes_anew_is_kept():
     kpopd = sound()
     path = kpopd.keys["tls_certificate"]
-    certificate(kpopd, "-days", "5")
+    soon_ends(kpopd)
     with open(path, "rb") as file:
         old = file.read()
     heals(kpopd, "tls", "ends in ", severity="warning")
@@ -777,6 +1110,31 @@ def what_only_check_knows_is_told():
     heals(kpopd, "rest", f"{kpopd.path}:", "principal_map")
 
 
+def controls_of_a_name_stay_off_the_terminal():
+    """And nothing is pasted that a terminal would obey."""
+    kpopd = sound()
+    evil = "pop/x\x1b[2J\x7fy"
+    for query in (f'addprinc -randkey "{evil}"', "ktadd -norandkey -k "
+                  f'{kpopd.directory}/keytab "{evil}"',
+                  f'delprinc -force "{evil}"'):
+        subprocess.run(["kadmin.local", "-r", "EXAMPLE.ORG", "-q", query],
+                       check=True, env=dict(os.environ, **realm.env),
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finding = finds(kpopd, "kdc", "has keys of pop/x [2J y@EXAMPLE.ORG",
+                    severity="warning")
+    tap.true(finding["mend"].endswith(" -q ''"), finding)
+    kpopd.configure(tls_key=None, tls_certificate=None, passwords="file:",
+                    secrets="file:-rf")
+    finds(kpopd, "logins", "passwords", mend="/dev/null ''")
+    finds(kpopd, "logins", "secrets", mend="/dev/null '-rf'")
+
+
+def missing_configuration_is_told():
+    kpopd = sound()
+    os.unlink(kpopd.path)
+    finds(kpopd, "configuration", kpopd.path, mend="${EDITOR:-vi} ")
+
+
 def missing_module_is_told():
     kpopd = sound()
     code, out, _ = kpopctl(kpopd.path, "-m", "/nonexistent/kpop.so", "doctor",
@@ -798,6 +1156,57 @@ def plain_users_are_told_what_only_root_can_see():
         tap.true(line.startswith("warning: "), line)
         tap.true(line.endswith(f"; mend: sudo kpopctl -c {kpopd.path} doctor"),
                  line)
+
+
+@tap.helper
+def of_nobody(kpopd):
+    """Findings of a server whose one user is nobody, who asks himself."""
+    code, out, error = kpopctl_as("nobody", kpopd.path, "doctor", "-j",
+                                  env=kpopd.env)
+    tap.equal(error, "", out)
+    findings = json.loads(out)["findings"]
+    tap.equal(code, 0 if not findings else 1, out)
+    return [(f["check"], f["text"], f["mend"]) for f in findings]
+
+
+def server_of_a_plain_user_is_looked_at():
+    """kpopd without root has no other users."""
+    kpopd = sound(run_as=None, auth_user=None, listen_pop3="",
+                  store="maildir:/nonexistent/%u")
+    os.chmod(kpopd.path, 0o644)
+    home = os.path.join(kpopd.directory, "home")
+    kpopd.configure(store=f"maildir:{home}/mail/%u", listen_kpop=
+                    "127.0.0.1:1109", replay_cache=home + "/replay",
+                    state_dir=home)
+    os.makedirs(home + "/mail")
+    give(kpopd.directory, "nobody")
+    os.chmod(kpopd.authority.directory, 0o755)
+    tap.equal(of_nobody(kpopd), [])
+    uid = pwd.getpwnam("nobody").pw_uid
+    keytab = kpopd.keys["keytab"]
+
+    def finds_one(check, text, mend):
+        found = of_nobody(kpopd)
+        tap.equal([f[0] for f in found], [check], f"{found}")
+        tap.contains(found[0][1], text)
+        tap.contains(found[0][2], mend)
+
+    os.chmod(keytab, 0)
+    finds_one("keytab", "this user can't read it",
+              f"sudo chown {uid} {keytab} && sudo chmod 600 {keytab}")
+    os.chmod(keytab, 0o600)
+    os.chmod(home + "/mail", 0)
+    finds_one("files", "this user, who delivers", "chmod u+rwx ")
+    os.rmdir(home + "/mail")
+    finds_one("files", "is missing", f"install -d -m 700 {home}/mail")
+    os.mkdir(home + "/mail")
+    give(home, "nobody")
+    write(home + "/replay", "")
+    os.chmod(home + "/replay", 0o644)
+    finds_one("files", "must be this user's alone", "chmod 600 ")
+    os.unlink(home + "/replay")
+    os.unlink(kpopd.keys["secrets"][5:])
+    finds_one("logins", "is missing", "install -m 600 /dev/null ")
 
 
 def several_faults_are_told_at_once():

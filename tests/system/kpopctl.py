@@ -119,10 +119,17 @@ def check_is_json_when_asked():
 def odd_octets_are_valid_json():
     kpopd = server()
     with open(kpopd.path, "ab") as file:
-        file.write(b'passwords = file:/x"\\\xc3\xa9\xff\n')
+        file.write(b'passwords = file:/x"\\\xc3\xa9\xff\n'
+                   # RFC 3629: of two to four octets, and what is none:
+                   # cut off, surrogates, too long a form, above U+10FFFF.
+                   b"secrets = file:/\xe2\x82\xac\xf0\x9f\x98\x80"
+                   b"\xf4\x8f\xbf\xbf\xe2\x82x\xed\xa0\x80\xc0\x80\xe0\x9f\xbf"
+                   b"\xf4\x90\x80\x80\xc3\n")
     keys = {entry["key"]: entry["value"]
             for entry in said(kpopd, "show-config")["keys"]}
     tap.equal(keys["passwords"], 'file:/x"\\\u00e9\ufffd')
+    tap.equal(keys["secrets"], "file:/\u20ac\U0001f600\U0010ffff"
+              + "\ufffd" * 2 + "x" + "\ufffd" * 13)
 
 
 @tap.helper

@@ -137,6 +137,14 @@ def map_by_message_ids_and_digests():
     tap.equal(uidls(), ["u1", "u2", box.names()[2]])
 
 
+def hundreds_of_messages_are_told_apart():
+    box = fresh(300)
+    names = box.names()
+    load("".join(f"{n},old-{i}\n" for i, n in enumerate(names)))
+    tap.equal(list(shown().items()),
+              [(n, f"old-{i}") for i, n in enumerate(names)])
+
+
 def header_x_uidl():
     box = fresh(1)
     box.deliver("Subject: x\nx-uidl:   \n \t+$c!!T=9\"!aN(!!e^9\"!  \n\nx\n")
@@ -194,7 +202,10 @@ def dovecot_formats():
             ("%{uidvalidity}.%{uid}", "1700000000.31"),
             ("%{uid | hex(8)}%{ uidvalidity|hex(8) }", "0000001f6553f100"),
             ("%{uid | hex}", "1f"), ("%{guid}", "guid"),
-            ("%{filename}", name)):
+            ("%{filename}", name), ("%{uid | hex(2)}", "1f"),
+            ("%u%{uidvalidity | hex(4)}", "31f100"), ("%{uid | hex(3}", "01f"),
+            ("%XXu", "1f"), ("%MMf", md5), ("%3u", "31"), ("%2v.%u", "17.31"),
+            ("%01v.%u", "1700000000.31")):
         words = ["--format", form] if form else []
         ctl("uidl", "import", "alice", "--from", "dovecot", "--replace",
             *words)
@@ -308,6 +319,11 @@ def faults_are_told_with_their_lines_and_import_nothing():
             (f"{first},a\0b\n", ":1: the line is too long, or has a NUL"),
             ("x" * 5000 + ",a\n", ":1: the line is too long, or has a NUL"),
             ("sha256:12,a\n", ":1: sha256: has 64 hexadecimal digits"),
+            ("sha256:" + "x" * 64 + ",a\n", ":1: sha256: has 64 hex"),
+            (f"{first},a,b\n", ":1: a line has two fields"),
+            (f'{first},"a\n', ":1: a line has two fields"),
+            ("<x@y,a\n", "none of its messages is in "),
+            ("<>,a\n", "none of its messages is in "),
             ("gone,a\n", "none of its messages is in "),
             (f"{first},good\n{second},a b\n{third},c d\n",
              f':2: "a b" is no unique-id')):
@@ -360,6 +376,13 @@ def damaged_lists_are_refused():
             ("dovecot", "", ("it is empty",)),
             ("dovecot", "x\n", (":1: this is no dovecot-uidlist",)),
             ("dovecot", "2 V1 N2\n", (":1: this is no dovecot-uidlist",)),
+            ("dovecot", "3V1 N2\n", (":1: this is no dovecot-uidlist",)),
+            ("dovecot", "3 V1x N2\n", (":1: this is no dovecot-uidlist",)),
+            ("dovecot", "1 x 2\n", (":1: this is no dovecot-uidlist",)),
+            ("dovecot", f"3 V1 N2\n1:{name}\n", dovecot),
+            ("dovecot", f"3 V1 N2\n1 :\n", dovecot),
+            ("dovecot", f"3 V1 N2\n1 W9\n", dovecot),
+            ("dovecot", f"1 1 2\n1 \n", dovecot),
             ("dovecot", "3 N2 G1\n", (":1: this is no dovecot-uidlist",)),
             ("dovecot", "3 V0 N2\n", (":1: this is no dovecot-uidlist",)),
             ("dovecot", "3 V4294967296\n", (":1: this is no dovecot-uidl",)),
@@ -376,6 +399,14 @@ def damaged_lists_are_refused():
             ("courier", "", ("it is empty",)),
             ("courier", "1 2 3\n", (":1: this is no courierpop3dsizelist",)),
             ("courier", "/4 2 3\n", (":1: this is no courierpop3dsizelist",)),
+            ("courier", "/0 2 3\n", (":1: this is no courierpop3dsizelist",)),
+            ("courier", "/22 3\n", (":1: this is no courierpop3dsizelist",)),
+            ("courier", f"/2 2 3\n{name}\n", (":2: a line of a cour",)),
+            ("courier", f"/2 2 3\n{name} 5 /\n", (":2: a line of a cour",)),
+            ("courier", f"/2 2 3\n{name} 5 5x\n", (":2: a line of a cour",)),
+            ("courier", f"/2 2 3\n 5 5:6\n", (":2: a line of a cour",)),
+            ("courier", f"/2 2 3\n{name}  5:6\n", (":2: a line of a cour",)),
+            ("courier", "/2 2 3", (":1: the line has no end",)),
             ("courier", f"/2 2 3\n{name} 5\n", (":2: a line of a cour",)),
             ("courier", f"/2 2 3\n{name} x 5:6\n", (":2: a line of a cour",)),
             ("courier", f"/2 2 3\n{name} 5 x\n", (":2: a line of a cour",))):
@@ -383,6 +414,96 @@ def damaged_lists_are_refused():
         for want in wants:
             tap.contains(out, want, repr(text))
         tap.equal(imports(), [], f"imports behind {text!r}")
+
+
+def fault_of_all_lines_is_told_a_hundred_times():
+    box = fresh(1)
+    text = f"{box.names()[0]},a b\n" * 150
+    out = load(text, status=1)
+    tap.equal(len(out.splitlines()), 102, out)
+    tap.true(out.endswith("and 50 more\nnothing was imported\n"), out)
+    told = json.loads(load(text, "-j", status=1))
+    tap.equal(len(told["errors"]), 100)
+    tap.equal(imports(), [])
+
+
+def names_that_a_terminal_would_obey_are_refused():
+    """What the owner of the mail calls his files is his."""
+    box = fresh(1)
+    evil = "1000000001.\x1b[2J\x7f"
+    os.rename(box.path_of(box.names()[0]),
+              os.path.join(box.path, "new", evil))
+    tap.contains(load(f"{evil},a\n", status=1),
+                 ":1: the message's file name has controls")
+    out = ctl("uidl", "show", "alice")
+    tap.equal(out.partition(",")[0], "1000000001.?[2J?")
+    tap.equal(json.loads(ctl("uidl", "show", "alice", "-j"))["messages"][0]
+              ["file"], evil)
+    tap.equal(imports(), [])
+
+
+def maildir_that_run_as_cannot_open_is_told():
+    if os.getuid() != 0:
+        raise tap.Skip("only root has other rights than run_as")
+    box = fresh(2)
+    os.chmod(box.path, 0)
+    for words in (["show", "alice"], ["import", "alice", "-f", "x-uidl"]):
+        tap.contains(ctl("uidl", *words, status=1),
+                     box.path + ": the maildir can't be opened")
+    os.chmod(box.path, 0o700)
+    tap.equal(imports(), [])
+
+
+def state_that_cannot_be_made_is_told():
+    box = fresh(1)
+    other = os.path.join(scratch.name, "state.conf")
+    for state, why in (("/dev/null/state", "Not a directory"),
+                       ("/" + "x" * 300, "File name too long"),
+                       ("/x" * 2050, "")):
+        with open(kpopd.path, encoding="ascii") as file:
+            text = file.read().replace(f"state_dir = {kpopd.state}",
+                                       f"state_dir = {state}")
+        write(text, other)
+        code, out, err = kpopctl(other, "uidl", "import", "alice", "-f",
+                                 "map", "-i", write(box.names()[0] + ",a\n"))
+        tap.equal(code, 1, out + err)
+        tap.contains(out, why)
+
+
+def headers_of_all_kinds_are_read():
+    box = fresh(0)
+    long = "X-Long: " + "x" * 70000 + "\n"
+    for text in ("X-UIDL: folded\n\tvalue\n\n", "X-UIDL: nul\0\n\n",
+                 "X-UIDLS: no\nX-UIDL: cr\r\n\r\n", "X-UIDL: end \t",
+                 "X-UIDL:" + " " * 100 + "blanks\n\n", "X-UIDL", "",
+                 f"{long}X-UIDL: far\n\n", "\r\nX-UIDL: body\n"):
+        box.deliver(text)
+    out = ctl("uidl", "import", "alice", "--from", "x-uidl", status=1)
+    tap.contains(out, '"folded\\x09value" is no unique-id')
+    box.remove(box.names()[0])
+    ctl("uidl", "import", "alice", "--from", "x-uidl")
+    names = box.names()
+    tap.equal(uidls(), ["nul?", "cr", "end", "blanks"] + names[4:])
+
+
+def digests_of_all_ends_of_lines():
+    """As it is stored, and as RETR sends it."""
+    box = fresh(0)
+    texts = [b"", b"\n", b"c\nb", b"a\r\nb\r\n", b"a\r", b"\r\n\n",
+             b"x" * 16384 + b"\n", b"x" * 16383 + b"\r\ny\n"]
+    for text in texts:
+        box.deliver(text)
+    sent = []
+    with Pop3(kpopd).login("alice") as client:
+        for i in range(len(texts)):
+            client.ok(f"RETR {i + 1}")
+            sent.append(client.until(b"\r\n.\r\n", b".\r\n"))
+    load("".join(f"sha256:{hashlib.sha256(text).hexdigest()},sent-{i}\n"
+                 for i, text in enumerate(sent)))
+    tap.equal(uidls(), [f"sent-{i}" for i in range(len(texts))])
+    load("".join(f"sha256:{hashlib.sha256(text).hexdigest()},stored-{i}\n"
+                 for i, text in enumerate(texts)), "--replace")
+    tap.equal(uidls(), [f"stored-{i}" for i in range(len(texts))])
 
 
 def dry_run_changes_nothing():
@@ -419,7 +540,9 @@ def wrong_words_are_usage():
             (["uidl", "list", "alice"], "behind uidl stands show or import"),
             (["uidl", "import", "alice"], "uidl import needs --from"),
             (["uidl", "import", "alice", "-f", "cyrus"], "needs --from"),
-            (["uidl", "show", "alice", "-n"], "uidl show takes none"),
+            *((["uidl", "show", "alice", *more], "uidl show takes none")
+              for more in (["-n"], ["-r"], ["-f", "map"], ["-i", "x"],
+                           ["-F", "%u"])),
             (["uidl", "import", "alice", "-f", "x-uidl", "-i", "x"],
              "it takes no --input"),
             (["uidl", "import", "alice", "-f", "map", "-F", "%u"],

@@ -1,3 +1,4 @@
+/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc,--wrap=calloc,--wrap=strdup */
 /*
  * kpopd_passdb.c - the password file: who gets in, who doesn't, and which
  * files are refused.
@@ -8,6 +9,8 @@
 #include "plugin/host/kpopd/passdb.h"
 
 #include <crypt.h>
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +23,55 @@
 
 static char path[] = "/tmp/kpopd_passdb.XXXXXX";
 static char error[512];
+
+static int read_error; /* of the next read(); 0: none */
+static int left = -1;  /* allocations; -1: as many as are wanted */
+
+static bool
+is_out_of_memory(void)
+{
+    errno = ENOMEM;
+    return left >= 0 && left-- == 0;
+}
+
+ssize_t __real_read(int fd, void *at, size_t size);
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+char *__real_strdup(const char *text);
+ssize_t __wrap_read(int fd, void *at, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+char *__wrap_strdup(const char *text);
+
+ssize_t
+__wrap_read(int fd, void *at, size_t size)
+{
+    const int failed = read_error;
+
+    read_error = 0;
+    if (failed == 0)
+        return __real_read(fd, at, size);
+    errno = failed;
+    return -1;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return is_out_of_memory() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    return is_out_of_memory() ? NULL : __real_calloc(count, size);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+    return is_out_of_memory() ? NULL : __real_strdup(text);
+}
 
 /* Cheap, so that the tests are quick. */
 static const char *
@@ -193,6 +245,114 @@ TEST(malformed_line_is_named_by_number)
     CHECK(passdb_open(path, error, sizeof(error)) == NULL);
 }
 
+static void
+is_refused(const char *part)
+{
+    CHECK(passdb_open(path, error, sizeof(error)) == NULL);
+    if (strstr(error, part) == NULL)
+        CHECK_STR(error, part);
+}
+
+TEST(names_lines_and_files_have_a_size)
+{
+    char line[PASSDB_LINE_MAX + 16];
+    FILE *file;
+
+    memset(line, 'a', sizeof(line));
+    line[sizeof(line) - 1] = '\0';
+    line[5] = ':';
+    write_file(line, 0600);
+    is_refused(":1: the line is too long");
+    line[PASSDB_LINE_MAX] = '\0';
+    line[5] = 'a';
+    line[KPOP_USER_MAX + 1] = ':';
+    write_file(line, 0600);
+    is_refused(":1: the user's name is too long");
+    file = fopen(path, "w");
+    CHECK(file != NULL);
+    CHECK_INT(fwrite("al\0ice:!\n", 1, 10, file), 10);
+    CHECK_INT(fclose(file), 0);
+    is_refused(":1: the line holds a NUL");
+    CHECK_INT(truncate(path, PASSDB_FILE_MAX + 1), 0);
+    is_refused("is larger than 32 MiB");
+}
+
+TEST(last_line_needs_no_end)
+{
+    struct passdb *db;
+    char text[200];
+
+    (void)snprintf(text, sizeof(text), "alice:%s", hash_of("x"));
+    write_file(text, 0600);
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    CHECK_INT(verify(db, "alice", "x"), KPOP_OK);
+    passdb_close(db);
+}
+
+/* Of DES and of BSDi: what has neither $ before it. */
+TEST(hashes_of_old_kinds_work_and_what_looks_like_them_does_not)
+{
+    static const char *const salts[] = { "ab", "_J9..rasm" };
+    static struct crypt_data data;
+    struct passdb *db;
+    char text[200];
+    size_t i;
+
+    for (i = 0; i < sizeof(salts) / sizeof(salts[0]); i++) {
+        const char *made = crypt_r("x", salts[i], &data);
+
+        if (made == NULL || made[0] == '*')
+            SKIP("this libcrypt has left the old kinds behind");
+        (void)snprintf(text, sizeof(text), "alice:%s\n", made);
+        write_file(text, 0600);
+        db = passdb_open(path, error, sizeof(error));
+        CHECK(db != NULL);
+        CHECK_INT(verify(db, "alice", "x"), KPOP_OK);
+        CHECK_INT(verify(db, "alice", "y"), KPOP_AUTH);
+        passdb_close(db);
+    }
+    write_file("alice:abcdefghijkl\n", 0600); /* one letter is missing */
+    is_refused("is no hash");
+    write_file("alice:;;cdefghijklm\n", 0600);
+    is_refused("is no hash");
+}
+
+TEST(file_that_cannot_be_read_lets_nobody_in)
+{
+    struct passdb *db;
+
+    write_user("alice", "secret");
+    read_error = EINTR;
+    db = passdb_open(path, error, sizeof(error));
+    CHECK(db != NULL);
+    write_user("alice", "another");
+    read_error = EIO;
+    CHECK_INT(verify(db, "alice", "another"), KPOP_TEMP);
+    CHECK(strstr(error, strerror(EIO)) != NULL);
+    CHECK_INT(verify(db, "alice", "another"), KPOP_OK);
+    passdb_close(db);
+}
+
+TEST(without_memory_nobody_gets_in)
+{
+    struct passdb *db = NULL;
+    int count;
+
+    write_user("alice", "secret");
+    for (count = 0; db == NULL; count++) {
+        CHECK(count < 20);
+        error[0] = '\0';
+        left = count;
+        db = passdb_open(path, error, sizeof(error));
+        left = -1;
+        CHECK(db != NULL || strstr(error, "memory") != NULL);
+    }
+    CHECK(count > 5);
+    passdb_close(db);
+    passdb_close(NULL);
+}
+
 /* "alice:HASH" of password "x", and what stands behind it. */
 static void
 write_line(const char *tail)
@@ -332,6 +492,11 @@ static const struct check_test tests[] = {
     T(file_is_looked_at_once_a_turn),
     T(file_open_to_others_is_refused),
     T(malformed_line_is_named_by_number),
+    T(names_lines_and_files_have_a_size),
+    T(last_line_needs_no_end),
+    T(hashes_of_old_kinds_work_and_what_looks_like_them_does_not),
+    T(file_that_cannot_be_read_lets_nobody_in),
+    T(without_memory_nobody_gets_in),
     T(user_of_two_lines_is_a_mistake_whichever_is_a_lock),
     T(what_is_no_hash_is_named_by_number_and_not_shown),
     T(expired_account_is_a_locked_one),

@@ -1,3 +1,4 @@
+/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc */
 /*
  * kpopd_secretdb.c - the file of secrets: whose is found, which files are
  * refused, and that a change is seen at once.
@@ -7,6 +8,8 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/secretdb.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +22,36 @@
 
 static char path[64];
 static char error[512];
+
+static int read_error;        /* of the next read(); 0: none */
+static bool is_out_of_memory; /* for the next malloc() */
+
+ssize_t __real_read(int fd, void *at, size_t size);
+void *__real_malloc(size_t size);
+ssize_t __wrap_read(int fd, void *at, size_t size);
+void *__wrap_malloc(size_t size);
+
+ssize_t
+__wrap_read(int fd, void *at, size_t size)
+{
+    const int failed = read_error;
+
+    read_error = 0;
+    if (failed == 0)
+        return __real_read(fd, at, size);
+    errno = failed;
+    return -1;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    const bool failed = is_out_of_memory;
+
+    is_out_of_memory = false;
+    errno = ENOMEM;
+    return failed ? NULL : __real_malloc(size);
+}
 
 static void
 forget_file(void)
@@ -172,6 +205,26 @@ TEST(what_is_no_file_is_refused)
     CHECK(strstr(error, "is no plain file") != NULL);
 }
 
+TEST(trouble_with_the_file_is_temporary)
+{
+    struct secretdb_secret secret;
+
+    write_text("alice:hush\n");
+    read_error = EINTR;
+    check_secret("alice", "hush");
+    read_error = EIO;
+    CHECK_INT(secretdb_lookup(path, "alice", &secret, error, sizeof(error)),
+              KPOP_TEMP);
+    CHECK(strstr(error, strerror(EIO)) != NULL);
+    CHECK_INT(secret.size, 0);
+    is_out_of_memory = true;
+    CHECK_INT(secretdb_lookup(path, "alice", &secret, error, sizeof(error)),
+              KPOP_TEMP);
+    CHECK(strstr(error, strerror(ENOMEM)) != NULL);
+    CHECK_INT(truncate(path, SECRETDB_FILE_MAX + 1), 0);
+    check_fault("is larger than 4 MiB");
+}
+
 TEST(user_of_two_lines_is_nobody_whichever_is_a_lock)
 {
     static const char *const texts[] = {
@@ -260,6 +313,7 @@ TEST_MAIN("kpopd_secretdb",
           T(files_that_others_may_read_are_refused),
           T(malformed_lines_are_named_without_their_text),
           T(what_is_no_file_is_refused),
+          T(trouble_with_the_file_is_temporary),
           T(user_of_two_lines_is_nobody_whichever_is_a_lock),
           T(lock_is_seen_and_no_secret),
           T(lock_is_seen_at_once_or_with_the_next_turn))

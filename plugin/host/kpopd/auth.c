@@ -368,7 +368,7 @@ add_channel(struct auth *auth, int fd)
     return 0;
 }
 
-/* False when the master is gone. */
+/* False when it has to end, as when the master is gone. */
 static bool
 serve_control(struct auth *auth, int control_fd)
 {
@@ -383,7 +383,12 @@ serve_control(struct auth *auth, int control_fd)
         return true;
     if (pass >= 0)
         close(pass);
-    return control.type != CONTROL_STOP;
+    /* A worker would never reach it: the master starts another one. */
+    if (control.type == CONTROL_CHANNEL)
+        log_event(KPOP_LOG_ERROR, "process.fail",
+                  "text=\"no memory or descriptor for the channel of a "
+                  "worker; the process ends\"");
+    return control.type != CONTROL_CHANNEL && control.type != CONTROL_STOP;
 }
 
 static void

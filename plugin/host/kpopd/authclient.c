@@ -31,6 +31,12 @@ authclient_new(struct worker *worker)
 
     if (client == NULL)
         return NULL;
+    client->missed =
+        calloc(worker->shared->mark_count, sizeof(client->missed[0]));
+    if (client->missed == NULL) {
+        free(client);
+        return NULL;
+    }
     client->worker = worker;
     client->retry.fire = on_retry;
     return client;
@@ -49,6 +55,7 @@ authclient_free(struct authclient *client)
         free(channel);
     }
     authclient_free_closed(client);
+    free(client->missed);
     free(client);
 }
 

@@ -36,9 +36,13 @@ struct authclient_login {
 
 struct authclient *authclient_new(struct worker *worker);
 void authclient_free(struct authclient *client);
-/* A new auth process, as CONTROL_CHANNEL says; takes the descriptor. */
+/* A new auth process, as CONTROL_CHANNEL says; takes the descriptor.  -1: it
+ * was lost on its way. */
 void authclient_add(struct authclient *client, const struct control *control,
                     int fd);
+/* An auth process to which there should be a channel: its place + 1; 0: there
+ * are all. */
+uint64_t authclient_missed(const struct authclient *client);
 
 int32_t authclient_mechanisms(void *conn, struct kpop_op *op,
                               const struct kpop_facts *facts);

@@ -29,35 +29,57 @@ authclient_free_closed(struct authclient *client)
     }
 }
 
-void
-authclient_add(struct authclient *client, const struct control *control,
-               int fd)
+/* NULL: it was lost on its way, or there is no memory for it. */
+static struct channel *
+new_channel(struct authclient *client, const struct control *control, int fd)
 {
-    const struct worker_shared *shared = client->worker->shared;
-    struct channel *channel = calloc(1, sizeof(*channel));
+    struct channel *channel = fd >= 0 ? calloc(1, sizeof(*channel)) : NULL;
 
-    authclient_free_closed(client);
-    if (channel == NULL || control->id >= shared->mark_count) {
-        close(fd);
-        free(channel);
-        return;
-    }
+    if (channel == NULL)
+        return NULL;
     channel->source.ready = on_channel;
     channel->client = client;
     channel->pool = control->pool;
-    channel->mark = &shared->marks[control->id];
+    channel->place = control->id;
+    channel->mark = &client->worker->shared->marks[control->id];
     channel->fd = fd;
     channel->serial = ++client->last_serial;
     if (worker_watch(client->worker, EPOLL_CTL_ADD, fd, EPOLLIN,
                      &channel->source)
         != 0) {
-        close(fd);
         free(channel);
-        return;
+        return NULL;
     }
     channel->next = client->channels;
     client->channels = channel;
-    authclient_pump(client, control->pool);
+    return channel;
+}
+
+void
+authclient_add(struct authclient *client, const struct control *control,
+               int fd)
+{
+    authclient_free_closed(client);
+    if (control->id < client->worker->shared->mark_count) {
+        client->missed[control->id] = new_channel(client, control, fd) == NULL;
+        if (!client->missed[control->id]) {
+            authclient_pump(client, control->pool);
+            return;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+uint64_t
+authclient_missed(const struct authclient *client)
+{
+    uint64_t place;
+
+    for (place = 0; place < client->worker->shared->mark_count; place++)
+        if (client->missed[place])
+            return place + 1;
+    return 0;
 }
 
 struct channel *
@@ -100,6 +122,7 @@ lose_channel(struct channel *channel)
     (void)worker_watch(client->worker, EPOLL_CTL_DEL, channel->fd, 0, NULL);
     close(channel->fd);
     channel->fd = -1;
+    client->missed[channel->place] = true; /* until there is another one */
     channel->task = NULL;
     channel->next = client->closed;
     client->closed = channel;

@@ -21,6 +21,7 @@ struct channel {
     struct authclient *client;
     struct channel *next;
     enum auth_pool pool;
+    uint64_t place;       /* of its process */
     struct auth_mark *mark;
     int fd;
     uint64_t serial;
@@ -51,6 +52,7 @@ struct authclient {
     struct timer retry; /* when the processes are busy for other workers */
     struct channel *channels;
     struct channel *closed; /* freed when their event can't come any more */
+    bool *missed;           /* by place: its channel was lost */
     struct auth_task *queue[POOL_COUNT];
     uint64_t last_serial;
     uint8_t frame[IPC_FRAME_MAX];

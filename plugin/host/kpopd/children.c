@@ -356,9 +356,33 @@ ask(struct child *child, uint64_t now)
     child->asked = control_send(child->control, &control, -1) == 0;
 }
 
-void
-child_answered(struct child *child, uint64_t now)
+/* A worker without a channel, for want of memory or descriptors when it was
+ * passed on, gets another one.  An auth process that begins gives it by
+ * itself. */
+static void
+connect_again(const struct child *worker, uint64_t missed)
 {
+    const struct generation *generation = worker->generation;
+    const struct child *auth;
+
+    if (missed == 0 || missed > generation->count)
+        return;
+    auth = &generation->children[missed - 1];
+    if (auth->kind != CHILD_AUTH || auth->pid == 0 || auth->control < 0)
+        return;
+    log_event(KPOP_LOG_WARNING, "process.fail",
+              "child=%ld kind=%s text=\"a worker had lost its channel to this "
+              "process and gets another one\"",
+              (long)auth->pid, child_name(auth));
+    connect_pair(worker, auth);
+}
+
+void
+child_answered(struct child *child, uint64_t missed, uint64_t now)
+{
+    /* Asked for by one that was asked, not whenever it likes. */
+    if (child->asked)
+        connect_again(child, missed);
     child->asked_at = 0;
     child->asked = false;
     child->ask_at =

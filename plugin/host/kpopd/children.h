@@ -95,7 +95,7 @@ void child_ended(struct child *child, int status, bool expected,
  * in a step or in their start. */
 void child_watch(struct child *child, uint64_t now);
 /* A worker's answer to a ping. */
-void child_answered(struct child *child, uint64_t now);
+void child_answered(struct child *child, uint64_t missed, uint64_t now);
 /* Its silence so far does not count. */
 void child_forgive(struct child *child);
 /* The kernel says so while a quarter of its channel is used at most; the rest

@@ -196,6 +196,8 @@ flush(struct conn *conn)
             return true;
         if (n < 0) {
             conn->deaf = true; /* but what it said still counts */
+            /* Whatever the reason was: its end shows as an event. */
+            (void)shutdown(conn->fd, SHUT_RDWR);
             continue;
         }
         sent += (size_t)n;

@@ -46,7 +46,8 @@ enum control_type {
     CONTROL_SECURED,        /* id, tls */
     CONTROL_LOGGED_IN,      /* id, tls, mechanism, user */
     CONTROL_CLOSED,         /* id */
-    CONTROL_PONG,
+    CONTROL_PONG,           /* id: of an auth process that it should have a
+                             * channel to, but lost it: place + 1; or 0 */
     CONTROL_LAST
 };
 

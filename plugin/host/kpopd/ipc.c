@@ -201,6 +201,14 @@ unconst(const void *data)
     return same;
 }
 
+/* Short of memory: nothing was lost, and the next try may find some. */
+static void
+note_shortage(void)
+{
+    if (errno == ENOMEM || errno == ENOBUFS)
+        errno = EAGAIN;
+}
+
 int
 ipc_send(int fd, const void *frame, size_t len, int pass)
 {
@@ -226,6 +234,8 @@ ipc_send(int fd, const void *frame, size_t len, int pass)
     do
         sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
+    if (sent < 0)
+        note_shortage();
     return sent == (ssize_t)len ? 0 : -1;
 }
 
@@ -297,9 +307,11 @@ ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
     do
         len = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     while (len < 0 && errno == EINTR);
-    if (len < 0 || take_passed(&msg, pass_out) != 0)
+    if (len < 0) {
+        note_shortage();
         return -1;
-    return len;
+    }
+    return take_passed(&msg, pass_out) == 0 ? len : -1;
 }
 
 int
@@ -317,6 +329,8 @@ ipc_recv_some(int fd, struct ipc_frame *frames)
         count = recvmmsg(fd, messages, IPC_SOME,
                          MSG_DONTWAIT | MSG_CMSG_CLOEXEC, NULL);
     while (count < 0 && errno == EINTR);
+    if (count < 0)
+        note_shortage();
     for (i = 0; i < count; i++) {
         frames[i].pass = -1;
         frames[i].len = messages[i].msg_len;

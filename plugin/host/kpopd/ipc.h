@@ -60,11 +60,13 @@ bool ipc_done(const struct ipc_reader *r);
 
 /* A connected pair, close-on-exec and non-blocking; 0 or -1 with errno. */
 int ipc_pair(int fds_out[2]);
-/* One frame, and a descriptor unless pass is -1.  0 or -1 with errno. */
+/* One frame, and a descriptor unless pass is -1.  0 or -1 with errno, EAGAIN
+ * when there is no room for it now. */
 int ipc_send(int fd, const void *frame, size_t len, int pass);
 /*
- * One frame: its length; 0 at the end; -1 with errno, EBADMSG for one that
- * was too long or carried more than one descriptor.  *pass_out (when
+ * One frame: its length; 0 at the end; -1 with errno: EAGAIN when none can be
+ * had now, EBADMSG for one that was too long or carried more than one
+ * descriptor.  *pass_out (when
  * pass_out is not NULL) is the descriptor that came, the caller's; -1; or
  * IPC_LOST: one came, but this process may open no more.
  */

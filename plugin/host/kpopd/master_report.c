@@ -65,7 +65,7 @@ take_report(void *arg, const struct control *control, int pass)
             child->sessions--;
         break;
     case CONTROL_PONG:
-        child_answered(child, process_now());
+        child_answered(child, control->id, process_now());
         break;
     case CONTROL_CONNECTION:
     case CONTROL_ADMIT:

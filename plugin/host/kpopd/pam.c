@@ -149,13 +149,11 @@ is_same_user(pam_handle_t *pam, const char *user)
            && strcmp(name, user) == 0;
 }
 
-/* Codes that are an answer; all others are trouble. */
+/* Codes of failure that are an answer; all others are trouble. */
 static int32_t
 translate(int rc)
 {
     switch (rc) {
-    case PAM_SUCCESS:
-        return KPOP_OK;
     case PAM_AUTH_ERR:
     case PAM_USER_UNKNOWN:
     case PAM_PERM_DENIED:
@@ -232,8 +230,7 @@ pam_verify(const struct pam_login *login, char *reason, size_t reason_size)
     if (pam != NULL)
         (void)pam_end(pam, rc);
     explicit_bzero(&talk, sizeof(talk));
-    /* PAM_SUCCESS of a start that failed would open the door. */
-    return rc == PAM_SUCCESS || result != KPOP_OK ? result : KPOP_TEMP;
+    return result;
 }
 
 int

@@ -118,15 +118,11 @@ wait_for_job(struct pool *pool)
 static void
 finish(struct pool *pool, struct pool_job *job)
 {
-    const uint64_t one = 1;
-    ssize_t wrote;
-
     add(&pool->finished, job);
-    if (pool->finished.first != job)
-        return; /* the collector has been told */
-    do
-        wrote = write(pool->fd, &one, sizeof(one));
-    while (wrote < 0 && errno == EINTR);
+    /* Else the collector has been told.  It can't fail: that would take more
+     * than anybody can add. */
+    if (pool->finished.first == job)
+        (void)eventfd_write(pool->fd, 1);
 }
 
 static void *
@@ -212,9 +208,9 @@ pool_collect(struct pool *pool)
 {
     struct job_list finished;
     struct pool_job *job;
-    uint64_t count;
+    eventfd_t count;
 
-    (void)!read(pool->fd, &count, sizeof(count));
+    (void)eventfd_read(pool->fd, &count);
     pthread_mutex_lock(&pool->lock);
     finished = pool->finished;
     pool->finished.first = NULL;

@@ -8,9 +8,7 @@
 #define _GNU_SOURCE
 #include "plugin/host/kpopd/settings_internal.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +16,7 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/metrics_listen.h"
+#include "plugin/host/kpopd/users.h"
 #include "plugin/host/kpopd/words.h"
 
 #define KEY(kind, min, max, name, standard, choices, help)                    \
@@ -255,12 +254,9 @@ read_account(const struct reading *r, const char *key, struct account *out)
                          "auth_user");
         return KPOP_OK;
     }
-    errno = 0;
-    entry = getpwnam(name);
-    if (entry == NULL) {
-        snprintf(sentence, sizeof(sentence), "there is no user %.64s", name);
+    entry = users_find(name, sentence, sizeof(sentence));
+    if (entry == NULL)
         return reading_blame(r, key, sentence);
-    }
     if (entry->pw_uid == 0)
         return reading_blame(r, key, "must not be root");
     out->uid = entry->pw_uid;

@@ -31,7 +31,7 @@
 #include "plugin/host/kpopd/words.h"
 #include "plugin/host/kpopd/worker.h"
 
-enum { CHECK_SECONDS = 60 };
+enum { CHECK_SECONDS = 60 }; /* a minute, as it is told */
 
 static int32_t
 no_memory(char *error, size_t error_size)
@@ -252,10 +252,11 @@ say_names(const struct setup *setup, char *text, size_t size)
         .ssf = 256,
     };
 
-    return setup->api->exchange_names(setup->logins, &facts, text, size)
-                   == KPOP_OK
-               ? 0
-               : -1;
+    if (setup->api->exchange_names(setup->logins, &facts, text, size)
+        == KPOP_OK)
+        return 0;
+    (void)no_memory(text, size);
+    return -1;
 }
 
 /* With the rights of auth_user. */
@@ -446,10 +447,9 @@ check_as(check_fn *check, const struct setup *setup,
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (len == 0)
-        snprintf(error, error_size,
-                 "the check of the configuration crashed or took more than "
-                 "%d seconds",
-                 CHECK_SECONDS);
+        snprintf(error, error_size, "the check of the configuration %s",
+                 WIFEXITED(status) ? "failed and could not say why"
+                                   : "crashed or took more than a minute");
     return -1;
 }
 

@@ -23,13 +23,10 @@ statefiles_directory(const char *path)
 {
     struct stat st;
 
-    if (mkdir(path, geteuid() == 0 ? 0755 : 0700) == 0 || errno != EEXIST) {
-        if (errno != EEXIST && access(path, F_OK) != 0)
-            return -1;
-        /* Whatever the umask. */
+    /* Whatever the umask. */
+    if (mkdir(path, 0700) == 0)
         return geteuid() == 0 ? chmod(path, 0755) : 0;
-    }
-    if (stat(path, &st) != 0)
+    if (errno != EEXIST || stat(path, &st) != 0)
         return -1;
     if (!S_ISDIR(st.st_mode)) {
         errno = ENOTDIR;

@@ -16,7 +16,7 @@
 
 #include "plugin/host/kpopd/process.h"
 
-enum { ACCEPTS_A_TURN = 8 };
+enum { ACCEPTS_A_TURN = 8, PAUSE_MS = 200 };
 
 static int
 watch(const struct talk *talk, int operation, int fd, uint32_t events,
@@ -193,7 +193,7 @@ on_listener(struct source *source, uint32_t events)
         if (fd < 0 && errno != EAGAIN) {
             /* No descriptors, for one: epoll would wake us for ever. */
             (void)watch(talk, EPOLL_CTL_DEL, talk->fd, 0, NULL);
-            talk->paused = true;
+            talk->again = process_now() + PAUSE_MS;
         }
         if (fd < 0)
             return;
@@ -240,9 +240,9 @@ talk_tend(struct talk *talk, uint64_t now)
     for (i = 0; i < TALK_CLIENTS; i++)
         if (talk->clients[i].fd >= 0 && now >= talk->clients[i].end_by)
             let_go(&talk->clients[i]);
-    if (talk->paused
+    if (talk->again != 0 && now >= talk->again
         && watch(talk, EPOLL_CTL_ADD, talk->fd, EPOLLIN, &talk->source) == 0)
-        talk->paused = false;
+        talk->again = 0;
 }
 
 void
@@ -252,7 +252,7 @@ talk_close(struct talk *talk)
 
     for (i = 0; i < TALK_CLIENTS; i++)
         let_go(&talk->clients[i]);
-    talk->paused = false;
+    talk->again = 0;
     if (talk->fd < 0)
         return;
     (void)watch(talk, EPOLL_CTL_DEL, talk->fd, 0, NULL);

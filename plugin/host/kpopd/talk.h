@@ -56,7 +56,7 @@ struct talk {
     void *arg;
     int epoll;
     int fd;               /* listening; -1: closed */
-    bool paused;          /* until the next talk_tend() */
+    uint64_t again;       /* when it accepts again; 0: it does */
     struct talk_client clients[TALK_CLIENTS];
 };
 

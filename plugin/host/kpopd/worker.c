@@ -257,9 +257,8 @@ obey(void *arg, const struct control *control, int pass)
             refuse_connection(worker, control, pass);
         return;
     case CONTROL_CHANNEL:
-        if (pass >= 0)
-            authclient_add(worker->auth, control, pass);
-        else
+        authclient_add(worker->auth, control, pass);
+        if (pass < 0)
             log_event(KPOP_LOG_ERROR, "process.files",
                       "text=\"no descriptor for the channel of an auth "
                       "process: raise the limit of open files (LimitNOFILE, "
@@ -282,7 +281,7 @@ obey(void *arg, const struct control *control, int pass)
         begin_stop(worker);
         break;
     case CONTROL_PING:
-        worker_report(worker, CONTROL_PONG, 0);
+        worker_report(worker, CONTROL_PONG, authclient_missed(worker->auth));
         break;
     case CONTROL_READY:
     case CONTROL_LISTENER:
