@@ -114,6 +114,7 @@ class Load:
 
     def close(self):
         self.process.stdin.close()
+        self.process.stdout.read()
         self.process.stdout.close()
         tap.equal(self.process.wait(), 0, "status of the load")
 

@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 import ctypes
+import glob
 import os
 import resource
 import shutil
@@ -31,8 +32,8 @@ def cheap_hash():
 
 
 def names():
-    return [f"user{i}" for i in range(USERS)] + [f"idle{i}"
-                                                 for i in range(IDLE)]
+    return (["large0"] + [f"user{i}" for i in range(USERS)]
+            + [f"idle{i}" for i in range(IDLE)])
 
 
 def fill(path, messages, octets):
@@ -144,8 +145,8 @@ class Side:
             name = f"{user}{i}"
             if self.filled.get(name) != (messages, octets):
                 fill(self.box(name), messages, octets)
+                server.give(os.path.join(self.mail, name), self.owner)
                 self.filled[name] = (messages, octets)
-        server.give(self.mail, self.owner)
 
 
 class Bare(Side):
@@ -157,10 +158,13 @@ class Bare(Side):
         self.boxes(1, 4096)
 
     def boxes(self, messages, octets, **_):
-        if self.process is not None and self.filled == (messages, octets):
-            return
+        if self.filled != (messages, octets):
+            self.filled = (messages, octets)
+            self.restart()
+
+    def restart(self):
         self.stop()
-        self.filled = (messages, octets)
+        messages, octets = self.filled
         self.process = subprocess.Popen(
             [program("bare"), str(messages), str(octets),
              self.world.certificate, self.world.key], text=True,
@@ -199,9 +203,19 @@ class Ours(Side):
         self.kpopd.files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self.mail = self.kpopd.mail
         self.boxes(10, 4096)
+        self.restart()
+
+    def restart(self):
+        """Processes without a past."""
+        self.kpopd.stop()
         self.kpopd.start()
         self.pid = self.kpopd.process.pid
         self.ports = self.kpopd.ports
+
+    def forget(self, _name):
+        """What was learned of maildrops."""
+        for path in glob.glob(os.path.join(self.kpopd.state, "maildirs/*")):
+            os.unlink(path)
 
     @staticmethod
     def file(directory, name, word):
@@ -233,10 +247,18 @@ class Theirs(Side):
             more={(2, 3): self.best("service_count = 0"),
                   (2, 4): self.best("restart_request_count = unlimited")})
         self.mail = self.dovecot.mail
+        self.ports = {"pop3": 110, "pop3s": 995}
         self.boxes(10, 4096)
+        self.restart()
+
+    def restart(self):
+        self.dovecot.stop()
         self.dovecot.start()
         self.pid = self.dovecot.process.pid
-        self.ports = {"pop3": 110, "pop3s": 995}
+
+    def forget(self, name):
+        for path in glob.glob(os.path.join(self.box(name), "dovecot*")):
+            os.unlink(path)
 
     @staticmethod
     def best(count):
