@@ -134,7 +134,7 @@ def calls(world):
 
 def hold(side, first, count, **options):
     options = {"user": "idle", "first": first, "users": count,
-               "sessions": count, "work": "idle", "connections": 50,
+               "sessions": count, "work": "idle", "connections": min(50, count),
                **options}
     load = Load(side.realm, side.port(**options), **side.options(options))
     return load.go().held()

@@ -6,7 +6,7 @@ import os
 import time
 
 from figures import tap
-from meter import work
+from meter import bound, work
 from rows import ALL, sides
 
 LARGE, SMALL = 5 << 20, 4096
@@ -74,7 +74,9 @@ def fetching(world, messages, octets, kind, **options):
 
 
 def large(world):
-    return fetching(world, 8, LARGE, "octets")
+    return {**fetching(world, 8, LARGE, "octets"),
+            "writev alone": lambda: LARGE / 1e3 / bound(
+                world.realm, "writev", 100, LARGE)}
 
 
 def large_tls(world):

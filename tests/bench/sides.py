@@ -65,7 +65,7 @@ class World:
         os.chmod(self.scratch, 0o711)
         net.prepare(self.scratch)
         self.realm = Realm(os.path.join(self.scratch, "realm"))
-        self.realm._run("admin", self.realm.directory, input="".join(
+        self.realm.run("admin", input="".join(
             f"addprinc -pw {PASSWORD} user{i}\n" for i in range(USERS)))
         authority = tls.Authority(os.path.join(self.scratch, "ca"))
         self.certificate, self.key = authority.sign("host", net.host())
