@@ -155,7 +155,7 @@ def svg(found):
     values = [relative(row, figure[key]) for row in rows
               for name, figure in row["figures"].items()
               if name in ("kpopd", PEER, row["bound"])
-              for key in ("min", "max")]
+              for key in ("min", "max")] or [1]
     low = math.floor(math.log10(min(values)))
     high = max(1, math.ceil(math.log10(max(values))))
     bottom = TOP + STEP * len(rows)
