@@ -153,10 +153,13 @@ on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv,
 {
     int result;
 
-    (void)ssl;
     (void)pthread_mutex_lock(&ratchet.lock);
     result = use_key(name, iv, cipher, mac, seal);
     (void)pthread_mutex_unlock(&ratchet.lock);
+    /* Clients of TLS 1.3 use a ticket once (RFC 8446 appendix C.4), and would
+     * resume every other time only. */
+    if (result == 1 && !seal && SSL_version(ssl) == TLS1_3_VERSION)
+        result = 2;
     return result;
 }
 

@@ -227,8 +227,10 @@ send_octets(unsigned long count, char **words)
         || getsockname(listener, (struct sockaddr *)&at, &len) != 0)
         fail("loopback: %s", strerror(errno));
     reader = fork();
-    if (reader == 0)
+    if (reader == 0) {
+        (void)close(fd); /* or the writer's close is not the end */
         throw_away(listener);
+    }
     if (connect(fd, (struct sockaddr *)&at, len) != 0)
         fail("loopback: %s", strerror(errno));
     began = processor_ms();

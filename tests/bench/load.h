@@ -19,6 +19,8 @@ enum security { SECURITY_NONE, SECURITY_STLS, SECURITY_POP3S };
 
 enum {
     HELD_MAX = 2048,       /* an answer that has not come whole */
+    STAMP_MAX = 128,       /* of APOP */
+    SAY_MAX = 4096,        /* a line, an AP-REQ */
     BUFFER_SIZE = 1 << 18, /* what is read at once */
     SPARE_MAX = 4096       /* TLS sessions to resume */
 };
@@ -70,6 +72,7 @@ struct session {
     unsigned matched; /* octets of the end of a body */
     char held[HELD_MAX];
     size_t held_len;
+    char stamp[STAMP_MAX];
     unsigned long number; /* of all sessions, from 0 */
     unsigned long user;   /* from 0 */
     uint64_t began;       /* ns; of when it was due */
@@ -121,19 +124,32 @@ void line_close(struct session *session);
 
 SSL_CTX *line_tls(struct load *load);
 
-/* ---- script.c: what a session says ---- */
+/* ---- login.c: how a session begins ---- */
+
+void login_begin(struct session *session);
+
+/* ---- script.c: what it does then ---- */
 
 /* The letters of a work, or NULL. */
 const char *script_steps(const char *work);
 
-void script_begin(struct session *session);
+/* The work, of a session that is logged in. */
+void script_work(struct session *session);
+
+/* Sends a line and waits for one. */
+__attribute__((format(printf, 3, 4))) void
+script_say(struct session *session, next_step *next, const char *format, ...);
+
+/* Ends the program unless the answer begins so. */
+void script_must_be(const struct session *session, const char *start,
+                    const char *answer, size_t len);
 
 /* ---- sessions.c: which of them run ---- */
 
 /* Until all have ended or are held. */
 void sessions_run(struct load *load);
 
-/* What script.c tells of one. */
+/* What login.c and script.c tell of one. */
 void sessions_logged_in(struct session *session);
 void sessions_hold(struct session *session);
 void sessions_end(struct session *session);

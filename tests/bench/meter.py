@@ -6,6 +6,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -114,6 +115,7 @@ class Load:
 
     def close(self):
         self.process.stdin.close()
+        self.process.stdout.read()
         self.process.stdout.close()
         tap.equal(self.process.wait(), 0, "status of the load")
 
@@ -151,6 +153,8 @@ class Trace:
     """strace -c over the processes of a tree; calls is {name: count}."""
 
     def __init__(self, pid, path):
+        if shutil.which("strace") is None:
+            raise tap.Skip("strace is not installed")
         self.path = path
         pids = tree(pid)
         words = ["strace", "-f", "-c", "-o", path]

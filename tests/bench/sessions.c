@@ -41,7 +41,7 @@ begin(struct session *session, uint64_t when)
     session->number = load->begun++;
     session->user = free_user(load);
     session->began = when;
-    script_begin(session);
+    login_begin(session);
 }
 
 void

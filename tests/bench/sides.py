@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 import ctypes
+import glob
 import os
 import resource
 import shutil
@@ -33,8 +34,8 @@ def cheap_hash():
 
 
 def names():
-    return [f"user{i}" for i in range(USERS)] + [f"idle{i}"
-                                                 for i in range(IDLE)]
+    return (["large0"] + [f"user{i}" for i in range(USERS)]
+            + [f"idle{i}" for i in range(IDLE)])
 
 
 def fill(path, messages, octets):
@@ -54,9 +55,9 @@ def fill(path, messages, octets):
                 f"W={size + lines}:2,S")
 
 
-def settle(path):
+def settle():
     """Until no server takes what is there for a change of this moment."""
-    until = os.stat(path).st_ctime + SETTLED
+    until = time.time() + SETTLED
     tap.await_(lambda: time.time() > until, "the mail is settled", 60)
 
 
@@ -72,7 +73,7 @@ class World:
         os.chmod(self.scratch, 0o711)
         net.prepare(self.scratch)
         self.realm = Realm(os.path.join(self.scratch, "realm"))
-        self.realm._run("admin", self.realm.directory, input="".join(
+        self.realm.run("admin", input="".join(
             f"addprinc -pw {PASSWORD} user{i}\n" for i in range(USERS)))
         authority = tls.Authority(os.path.join(self.scratch, "ca"))
         self.certificate, self.key = authority.sign("host", net.host())
@@ -153,11 +154,11 @@ class Side:
             name = f"{user}{i}"
             if self.filled.get(name) != (messages, octets):
                 fill(self.box(name), messages, octets)
+                server.give(os.path.join(self.mail, name), self.owner)
                 self.filled[name] = (messages, octets)
                 fresh = True
         if fresh:
-            server.give(self.mail, self.owner)
-            settle(self.mail)
+            settle()
 
 
 class Bare(Side):
@@ -169,10 +170,13 @@ class Bare(Side):
         self.boxes(1, 4096)
 
     def boxes(self, messages, octets, **_):
-        if self.process is not None and self.filled == (messages, octets):
-            return
+        if self.filled != (messages, octets):
+            self.filled = (messages, octets)
+            self.restart()
+
+    def restart(self):
         self.stop()
-        self.filled = (messages, octets)
+        messages, octets = self.filled
         self.process = subprocess.Popen(
             [program("bare"), str(messages), str(octets),
              self.world.certificate, self.world.key], text=True,
@@ -211,9 +215,19 @@ class Ours(Side):
         self.kpopd.files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         self.mail = self.kpopd.mail
         self.boxes(10, 4096)
+        self.restart()
+
+    def restart(self):
+        """Processes without a past."""
+        self.kpopd.stop()
         self.kpopd.start()
         self.pid = self.kpopd.process.pid
         self.ports = self.kpopd.ports
+
+    def forget(self, _name):
+        """What was learned of maildrops."""
+        for path in glob.glob(os.path.join(self.kpopd.state, "maildirs/*")):
+            os.unlink(path)
 
     @staticmethod
     def file(directory, name, word):
@@ -245,10 +259,18 @@ class Theirs(Side):
             more={(2, 3): self.best("service_count = 0"),
                   (2, 4): self.best("restart_request_count = unlimited")})
         self.mail = self.dovecot.mail
+        self.ports = {"pop3": 110, "pop3s": 995}
         self.boxes(10, 4096)
+        self.restart()
+
+    def restart(self):
+        self.dovecot.stop()
         self.dovecot.start()
         self.pid = self.dovecot.process.pid
-        self.ports = {"pop3": 110, "pop3s": 995}
+
+    def forget(self, name):
+        for path in glob.glob(os.path.join(self.box(name), "dovecot*")):
+            os.unlink(path)
 
     @staticmethod
     def best(count):

@@ -339,6 +339,31 @@ TEST(x1_tls_1_2_is_known_by_its_first_finished_message)
     fixture_free(&f);
 }
 
+/* A client that uses each once can resume every time. */
+TEST(resuming_by_tls_1_3_gives_a_new_ticket)
+{
+    unsigned char used[4096];
+    const unsigned char *ticket;
+    size_t size;
+    size_t used_size;
+
+    begin_and_shake(TLS1_3_VERSION);
+    for (int i = 0; i < 3; i++) {
+        check_echo();
+        SSL_SESSION_get0_ticket(SSL_get_session(f.client), &ticket,
+                                &used_size);
+        CHECK(used_size > 0 && used_size <= sizeof(used));
+        memcpy(used, ticket, used_size);
+        fixture_resume(&f);
+        CHECK(fixture_run(&f));
+        check_echo();
+        CHECK(facts().resumed);
+        SSL_SESSION_get0_ticket(SSL_get_session(f.client), &ticket, &size);
+        CHECK(size != used_size || memcmp(ticket, used, size) != 0);
+    }
+    fixture_free(&f);
+}
+
 /* It would not bind: two channels can be made to have the same. */
 TEST(x1_tls_1_2_without_an_extended_secret_has_no_name)
 {
@@ -546,6 +571,7 @@ TEST_MAIN("tls",
           T(key_updates_cost_a_bounded_buffer),
           T(x1_tls_1_3_exports_a_name),
           T(x1_tls_1_2_is_known_by_its_first_finished_message),
+          T(resuming_by_tls_1_3_gives_a_new_ticket),
           T(x1_tls_1_2_without_an_extended_secret_has_no_name),
           T(client_certificate_is_taken_and_kept_when_resumed),
           T(certificates_that_are_not_good_are_nobodys),

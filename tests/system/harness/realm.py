@@ -36,9 +36,9 @@ class Realm:
             raise tap.Failure(f"realm.sh {words}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def run(self, command, *words):
+    def run(self, command, *words, **more):
         """rotate, rekey, purge, keytab, admin ... of realm.sh."""
-        return self._run(command, self.directory, *words)
+        return self._run(command, self.directory, *words, **more)
 
     def ccache(self, user, *options):
         """A new credential cache with a ticket-granting ticket of user."""
