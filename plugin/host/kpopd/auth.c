@@ -16,14 +16,12 @@
 #include <unistd.h>
 
 #include "plugin/host/kpopd/auth_host.h"
-#include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/authmsg.h"
 #include "plugin/host/kpopd/ipc.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/permit.h"
 #include "plugin/host/kpopd/process.h"
-#include "plugin/host/kpopd/words.h"
 
 /* An exchange outlives the login timer by this, milliseconds: the session
  * that owns it ends it, this is for one that forgot. */
@@ -421,57 +419,6 @@ auth_loop(struct auth *auth, int control_fd)
     }
 }
 
-/* Passwords must work even when keytab, map or replay cache don't. */
-static int32_t
-leave_tickets_out(const struct auth *auth, char *error, size_t error_size)
-{
-    struct kpop_plugin *plugin = auth->setup->logins;
-    const char *all = auth->api->get(plugin, "mechanisms");
-    char names[256] = "";
-    size_t len = 0;
-    size_t n;
-    int32_t rc;
-
-    for (; (all = words_next(all, &n)) != NULL; all += n) {
-        if (!(n == 6 && memcmp(all, "GSSAPI", n) == 0)
-            && len + n + 2 < sizeof(names))
-            len += (size_t)snprintf(names + len, sizeof(names) - len,
-                                    "%.*s ", (int)n, all);
-    }
-    rc = auth->api->set(plugin, "listen_kpop", "", error, error_size);
-    if (rc == KPOP_OK)
-        rc = auth->api->set(plugin, "mechanisms",
-                            len > 0 ? names : "PLAIN", error, error_size);
-    return rc;
-}
-
-/* What this pool needs before its first request. */
-static int
-make_ready(struct auth *auth)
-{
-    const struct settings *s = &auth->setup->settings;
-    struct kpop_plugin *plugin = auth->setup->logins;
-    char error[SETUP_ERROR_MAX];
-    const char *key;
-    int32_t rc = KPOP_OK;
-
-    if (auth->pool != POOL_KRB)
-        rc = leave_tickets_out(auth, error, sizeof(error));
-    /* The module starts libsasl2 for each GSSAPI login; this keeps it here.
-     * Where that fails, the module says so. */
-    if (rc == KPOP_OK && auth->pool == POOL_KRB)
-        (void)cyrus_begin(error, sizeof(error));
-    if (rc == KPOP_OK)
-        rc = auth->api->ready(plugin, error, sizeof(error));
-    if (rc == KPOP_OK
-        && sources_open(&auth->context.sources, s, auth->pool, &key, error,
-                        sizeof(error))
-               == 0)
-        return 0;
-    log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
-    return -1;
-}
-
 int
 auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
           struct auth_mark *mark)
@@ -489,7 +436,7 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
     auth->pool = pool;
     auth->mark = mark;
     auth->polls = calloc(1, sizeof(auth->polls[0]));
-    if (auth->polls != NULL && make_ready(auth) == 0
+    if (auth->polls != NULL && auth_host_ready(&auth->context, setup, pool) == 0
         && control_send(control_fd, &ready, -1) == 0) {
         auth_loop(auth, control_fd);
         status = 0;

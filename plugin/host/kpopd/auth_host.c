@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "plugin/host/kpopd/auth.h"
+#include "plugin/host/kpopd/cyrus.h"
 #include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/metrics.h"
 #include "plugin/host/kpopd/words.h"
@@ -249,3 +250,54 @@ const struct kpop_host auth_host = {
     .verify_password = verify_password,
     .lookup_secret = lookup_secret,
 };
+
+/* ---- the start ---- */
+
+/* Passwords must work even when keytab, map or replay cache don't. */
+static int32_t
+leave_tickets_out(const struct setup *setup, char *error, size_t error_size)
+{
+    struct kpop_plugin *plugin = setup->logins;
+    const char *all = setup->api->get(plugin, "mechanisms");
+    char names[256] = "";
+    size_t len = 0;
+    size_t n;
+    int32_t rc;
+
+    for (; (all = words_next(all, &n)) != NULL; all += n) {
+        if (!(n == 6 && memcmp(all, "GSSAPI", n) == 0)
+            && len + n + 2 < sizeof(names))
+            len += (size_t)snprintf(names + len, sizeof(names) - len,
+                                    "%.*s ", (int)n, all);
+    }
+    rc = setup->api->set(plugin, "listen_kpop", "", error, error_size);
+    if (rc == KPOP_OK)
+        rc = setup->api->set(plugin, "mechanisms",
+                            len > 0 ? names : "PLAIN", error, error_size);
+    return rc;
+}
+
+int
+auth_host_ready(struct auth_host_context *context, const struct setup *setup,
+                enum auth_pool pool)
+{
+    const char *key;
+    char error[SETUP_ERROR_MAX];
+    int32_t rc = KPOP_OK;
+
+    if (pool != POOL_KRB)
+        rc = leave_tickets_out(setup, error, sizeof(error));
+    /* The module starts libsasl2 for each GSSAPI login; this keeps it here.
+     * Where that fails, the module says so. */
+    if (rc == KPOP_OK && pool == POOL_KRB)
+        (void)cyrus_begin(error, sizeof(error));
+    if (rc == KPOP_OK)
+        rc = setup->api->ready(setup->logins, error, sizeof(error));
+    if (rc == KPOP_OK
+        && sources_open(&context->sources, &setup->settings, pool, &key,
+                        error, sizeof(error))
+               == 0)
+        return 0;
+    log_event(KPOP_LOG_ERROR, "process.fail", "text=\"%s\"", error);
+    return -1;
+}

@@ -7,6 +7,7 @@
 #ifndef KPOPD_AUTH_HOST_H
 #define KPOPD_AUTH_HOST_H
 
+#include "plugin/host/kpopd/setup.h"
 #include "plugin/host/kpopd/sources.h"
 #include "plugin/kpop_plugin.h"
 
@@ -27,5 +28,9 @@ struct auth_host_context {
 int32_t auth_host_decide(struct auth_host_context *context,
                          const struct kpop_identity *identity,
                          const char **mailbox_out);
+/* Brings the module, libsasl2 and the sources up for a pool's first request;
+ * 0, or -1, logged.  sources_close() in either case. */
+int auth_host_ready(struct auth_host_context *context,
+                    const struct setup *setup, enum auth_pool pool);
 
 #endif
