@@ -62,7 +62,7 @@ conn_note_login(struct conn *conn, uint32_t wants)
     memcpy(control.mechanism, conn->mechanism, sizeof(control.mechanism));
     snprintf(control.user, sizeof(control.user), "%s",
              conn->user != NULL ? conn->user : "");
-    worker_send_later(conn->worker, &control);
+    worker_send(conn->worker, &control);
     free(conn->user); /* the master knows, and many sessions idle */
     conn->user = NULL;
 }

@@ -112,17 +112,6 @@ keep_report(struct worker *worker, const struct control *control)
     watch_control(worker);
 }
 
-void
-worker_send(struct worker *worker, const struct control *control)
-{
-    if (worker->outbox_count > 0
-        || (control_send(worker->control, control, -1) != 0
-            && errno == EAGAIN))
-        keep_report(worker, control);
-}
-
-/* ---- what can wait: most sessions are over before ---- */
-
 static void
 drop_later(struct worker *worker, uint64_t id)
 {
@@ -133,6 +122,19 @@ drop_later(struct worker *worker, uint64_t id)
     if (i > 0)
         worker->later[i - 1] = worker->later[--worker->later_count];
 }
+
+void
+worker_send(struct worker *worker, const struct control *control)
+{
+    if (control->type == CONTROL_CLOSED || control->type == CONTROL_LOGGED_IN)
+        drop_later(worker, control->id);
+    if (worker->outbox_count > 0
+        || (control_send(worker->control, control, -1) != 0
+            && errno == EAGAIN))
+        keep_report(worker, control);
+}
+
+/* ---- what can wait: most sessions have logged in before ---- */
 
 static void
 send_later(struct worker *worker)
@@ -171,8 +173,6 @@ worker_report(struct worker *worker, enum control_type type, uint64_t id)
 {
     struct control control;
 
-    if (type == CONTROL_CLOSED)
-        drop_later(worker, id);
     memset(&control, 0, sizeof(control));
     control.type = type;
     control.id = id;

@@ -74,8 +74,8 @@ int worker_main(const struct setup *setup, const struct worker_shared *shared,
 
 /* Tells the master; kept until it takes it. */
 void worker_send(struct worker *worker, const struct control *control);
-/* Tells it in some milliseconds what matters only if the session is still
- * there then; only the last one of a session is told. */
+/* Tells it in some milliseconds what kpopctl alone wants to know, unless the
+ * session has logged in by then, which tells the same, or has ended. */
 void worker_send_later(struct worker *worker, const struct control *control);
 void worker_report(struct worker *worker, enum control_type type,
                    uint64_t id);
