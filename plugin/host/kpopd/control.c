@@ -102,7 +102,8 @@ decode(const struct ipc_frame *frame, struct control *control_out,
     *pass_out = -1;
     if (frame->len == 0)
         return 0;
-    if (!control_decode(frame->octets, frame->len, control_out)) {
+    if (frame->len > sizeof(frame->octets)
+        || !control_decode(frame->octets, frame->len, control_out)) {
         if (frame->pass >= 0)
             close(frame->pass);
         errno = EBADMSG;
