@@ -327,12 +327,30 @@ TEST(a_login_in_two_steps)
     is_told(0, KPOP_OK);
     CHECK_STR(told[0].user, "alice");
     CHECK_STR(told[0].credential, "ticket");
-    authclient_end(&conns[0]);
-    CHECK(is_asked(PASSWORD));
-    CHECK_INT(request.type, AUTH_END);
+    /* Over there it ended with its answer. */
     authclient_end(&conns[0]);
     CHECK(!is_asked(PASSWORD));
     end();
+}
+
+TEST(a_login_that_is_not_decided_is_ended_once)
+{
+    static const int32_t results[] = { KPOP_CONTINUE, KPOP_TEMP };
+
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        begin();
+        goes_on(0);
+        CHECK_INT(step(0), KPOP_PENDING);
+        CHECK(is_asked(PASSWORD));
+        answer(PASSWORD, results[i]);
+        is_told(0, results[i]);
+        authclient_end(&conns[0]);
+        CHECK(is_asked(PASSWORD));
+        CHECK_INT(request.type, AUTH_END);
+        authclient_end(&conns[0]);
+        CHECK(!is_asked(PASSWORD));
+        end();
+    }
 }
 
 TEST(an_answer_that_the_module_cannot_keep_is_trouble)
@@ -342,6 +360,14 @@ TEST(an_answer_that_the_module_cannot_keep_is_trouble)
     CHECK_INT(start_plain(0), KPOP_PENDING);
     CHECK(is_asked(PASSWORD));
     answer(PASSWORD, KPOP_OK);
+    is_told(0, KPOP_TEMP);
+    CHECK(!is_asked(PASSWORD));
+    end();
+    begin();
+    put_result = KPOP_NO_MEMORY;
+    CHECK_INT(start_plain(0), KPOP_PENDING);
+    CHECK(is_asked(PASSWORD));
+    answer(PASSWORD, KPOP_CONTINUE);
     is_told(0, KPOP_TEMP);
     CHECK(is_asked(PASSWORD));
     CHECK_INT(request.type, AUTH_END);
@@ -630,6 +656,7 @@ TEST(a_client_without_memory_is_none)
 
 static const struct check_test tests[] = {
     T(a_login_in_two_steps),
+    T(a_login_that_is_not_decided_is_ended_once),
     T(an_answer_that_the_module_cannot_keep_is_trouble),
     T(a_process_that_breaks_answers_those_who_wait_for_it),
     T(a_channel_that_is_lost_on_its_way_is_missed),

@@ -255,7 +255,7 @@ TEST(the_folder_of_the_store_ends_before_the_first_percent)
     static const char *const rows[][2] = {
         { "maildir:/mail/box-%u", "/mail/" },
         { "maildir:/%u", "/" },
-        { "maildir:/home/%d/%u/Maildir", "/home/" },
+        { "maildir:/srv/mail/%d/%u/Maildir", "/srv/mail/" },
     };
     size_t i;
 
