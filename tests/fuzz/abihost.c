@@ -92,6 +92,7 @@ put_box(struct conn *conn, struct asked *asked, void *box, uint32_t count)
     if (first) {
         asked->box_is_put = true;
         conn->boxes++;
+        conn->commits = 0;
         conn->box = box;
         conn->messages = count;
     }
@@ -514,7 +515,7 @@ commit(void *arg, struct kpop_op *op, void *box, const uint8_t *marks,
     struct conn *conn = arg;
 
     check_box(conn, box);
-    expect(++conn->commits == conn->boxes, "one commit for a box");
+    expect(++conn->commits == 1, "one commit for a box");
     expect(conn->said_quit, "no commit without QUIT");
     expect(count == conn->messages, "a mark for each message");
     for (uint32_t i = 0; i < count; i++)
