@@ -73,13 +73,20 @@ note(struct asked *asked, bool is_wanted, int32_t result)
         expect(is_wanted, "no fact but those that are asked for is taken");
 }
 
+/* Its answer says whether somebody gets in. */
+static bool
+lets_in(const struct asked *asked)
+{
+    return asked->what == ASK_START || asked->what == ASK_STEP
+           || asked->what == ASK_AUTHORIZE;
+}
+
 static void
 put_user(struct asked *asked, const char *user)
 {
     int32_t result = api->put_user(asked->op, user);
 
-    note(asked, asked->what == ASK_START || asked->what == ASK_STEP
-                    || asked->what == ASK_AUTHORIZE, result);
+    note(asked, lets_in(asked), result);
     asked->user_is_put = asked->user_is_put || result == KPOP_OK;
 }
 
@@ -230,8 +237,7 @@ promise(struct conn *conn, const struct asked *asked)
     if ((asked->what == ASK_START || asked->what == ASK_STEP)
         && asked->result == KPOP_TAKEN)
         conn->said_taken = true;
-    if (asked->what == ASK_START || asked->what == ASK_STEP
-        || asked->what == ASK_AUTHORIZE)
+    if (lets_in(asked))
         conn->is_authorized = asked->result == KPOP_OK && asked->user_is_put
                               && !asked->is_spoilt;
 }
@@ -258,7 +264,8 @@ answer_inside(struct conn *conn, struct asked *asked, bool twice,
     int32_t other = twice ? any_result() : KPOP_PENDING;
 
     if (other != KPOP_PENDING) {
-        conn->is_authorized = false;
+        if (lets_in(asked))
+            conn->is_authorized = false;
         if (asked->what == ASK_START)
             conn->doubtful++;
     } else {
@@ -456,6 +463,8 @@ open_box(void *arg, struct kpop_op *op, const struct kpop_open *what)
 
     check_facts(what->facts);
     expect(conn->is_authorized, "nobody gets in who is not let in");
+    /* When this fails, a ticket is still good, but no password. */
+    conn->is_authorized = strcmp(what->facts->service, "kpop") == 0;
     expect(conn->boxes == conn->closes, "one box at a time");
     expect(what->user[0] != '\0' && what->requested != NULL,
            "whose maildrop");
