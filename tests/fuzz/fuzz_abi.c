@@ -222,7 +222,7 @@ any_facts(void)
         facts.client_certificate_size = next() + 1u;
     }
     if ((what & 32) != 0)
-        facts.size = next() % 8u * sizeof(facts) / 8;
+        facts.size = next() % 8u * (uint32_t)sizeof(facts) / 8;
     return facts;
 }
 
