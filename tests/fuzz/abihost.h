@@ -55,7 +55,8 @@ struct conn {
     bool is_beginning;              /* session_new() runs */
     void *box;
     uint32_t messages;
-    unsigned boxes, closes, commits;
+    unsigned boxes, closes;
+    unsigned commits;               /* of the last box */
     unsigned starts, ends, doubtful; /* starts that were answered twice */
     bool is_authorized;
     bool said_taken;
