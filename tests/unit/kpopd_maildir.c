@@ -419,14 +419,13 @@ TEST(new_mail_is_not_seen_before_the_next_session)
     maildir_close(maildir);
 }
 
-TEST(read_is_like_pread_and_now_never_opens)
+TEST(read_is_like_pread)
 {
     struct maildir *maildir;
 
     fresh();
     deliver("new/1.a", "0123456789");
     maildir = open_box();
-    CHECK_INT(maildir_read_now(maildir, 0, 0, text, 10), KPOP_PENDING);
     CHECK_INT(maildir_read(maildir, 0, 4, text, 3), 3);
     CHECK_MEM(text, 3, "456", 3);
     CHECK_INT(maildir_read(maildir, 0, 8, text, 100), 2);
@@ -634,7 +633,7 @@ static const struct check_test tests[] = {
     T(renamed_message_is_followed),
     T(vanished_message_is_gone_and_its_size_is_0),
     T(new_mail_is_not_seen_before_the_next_session),
-    T(read_is_like_pread_and_now_never_opens),
+    T(read_is_like_pread),
     T(commit_removes_what_is_marked_and_nothing_else),
     T(commit_follows_renames_and_takes_vanished_for_deleted),
     T(copies_with_one_base_are_never_confused),

@@ -13,18 +13,21 @@
 
 #include "tests/unit/kpopd_boxes.h"
 
-/* The index is not in the kernel's memory. */
+/* It is not in the kernel's memory. */
 static bool forgotten;
+static unsigned reads;
 
 ssize_t
 preadv2(int fd, const struct iovec *iov, int count, off_t offset, int flags)
 {
+    reads++;
     if (forgotten && (flags & RWF_NOWAIT) != 0) {
         errno = EAGAIN;
         return -1;
     }
+    /* A tmpfs does not know the flag, and /tmp may be one. */
     return syscall(SYS_preadv2, fd, iov, (unsigned long)count, offset, 0L,
-                   flags);
+                   flags & ~RWF_NOWAIT);
 }
 
 static unsigned
@@ -213,6 +216,103 @@ TEST(maildir_that_cannot_be_written_is_never_vouched_for)
     CHECK_INT(status, 0);
 }
 
+/* ---- messages ---- */
+
+static char text[64];
+
+static struct maildir *
+listed(void)
+{
+    struct maildir *maildir;
+    uint64_t octets;
+
+    indexed();
+    CHECK_INT(open_now(&maildir), KPOP_OK);
+    CHECK_INT(maildir_size(maildir, 0, &octets), KPOP_OK);
+    return maildir;
+}
+
+static int32_t
+read_now(struct maildir *maildir, uint32_t msg)
+{
+    return maildir_read_now(maildir, msg, 0, text, sizeof(text));
+}
+
+TEST(message_in_memory_is_read_at_once_and_not_beyond_its_end)
+{
+    struct maildir *maildir = listed();
+    unsigned before = descriptors();
+
+    CHECK_INT(read_now(maildir, 0), 4);
+    CHECK_MEM(text, 4, "abc\n", 4);
+    CHECK_INT(read_now(maildir, 1), 7);
+    CHECK_INT(descriptors(), before + 1);
+    reads = 0;
+    CHECK_INT(maildir_read_now(maildir, 1, 7, text, sizeof(text)), 0);
+    CHECK_INT(reads, 0);
+    CHECK_INT(descriptors(), before);
+    maildir_close(maildir);
+}
+
+TEST(list_that_is_not_here_yet_waits)
+{
+    struct maildir *maildir;
+
+    indexed();
+    CHECK_INT(open_now(&maildir), KPOP_OK);
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(maildir_read(maildir, 0, 0, text, sizeof(text)), 4);
+    maildir_close(maildir);
+}
+
+TEST(message_that_is_not_in_memory_waits)
+{
+    struct maildir *maildir = listed();
+
+    forgotten = true;
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(maildir_read(maildir, 0, 0, text, sizeof(text)), 4);
+    forgotten = false;
+    maildir_close(maildir);
+}
+
+TEST(message_that_was_renamed_is_followed_by_a_thread)
+{
+    struct maildir *maildir = listed();
+
+    CHECK_INT(rename(at("new/1.a"), at("cur/1.a:2,S")), 0);
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(maildir_read(maildir, 0, 0, text, sizeof(text)), 4);
+    CHECK_INT(unlink(at("cur/2.b:2,S")), 0);
+    CHECK_INT(read_now(maildir, 1), KPOP_PENDING);
+    CHECK_INT(maildir_read(maildir, 1, 0, text, sizeof(text)), KPOP_GONE);
+    CHECK_INT(read_now(maildir, 1), KPOP_PENDING);
+    maildir_close(maildir);
+}
+
+TEST(what_is_odd_is_left_to_a_thread_that_refuses_it)
+{
+    struct maildir *maildir = listed();
+    unsigned before = descriptors();
+
+    CHECK_INT(unlink(at("new/1.a")), 0);
+    CHECK_INT(symlink(at("cur/3.c:2,"), at("new/1.a")), 0);
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(unlink(at("new/1.a")), 0);
+    CHECK_INT(mkfifo(at("new/1.a"), 0600), 0);
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(unlink(at("new/1.a")), 0);
+    CHECK_INT(mkdir(at("new/1.a"), 0700), 0);
+    CHECK_INT(read_now(maildir, 0), KPOP_PENDING);
+    CHECK_INT(rename(at("cur"), at("moved")), 0);
+    CHECK_INT(symlink("moved", at("cur")), 0);
+    CHECK_INT(read_now(maildir, 1), KPOP_PENDING);
+    CHECK_INT(descriptors(), before);
+    maildir_close(maildir);
+    CHECK_INT(unlink(at("cur")), 0);
+    CHECK_INT(rename(at("moved"), at("cur")), 0);
+}
+
 static const struct check_test tests[] = {
     T(what_the_index_vouches_for_opens_at_once),
     T(maildir_without_an_index_waits),
@@ -225,6 +325,11 @@ static const struct check_test tests[] = {
     T(lock_excludes_those_who_wait),
     T(link_in_place_of_the_maildir_is_not_followed),
     T(maildir_that_cannot_be_written_is_never_vouched_for),
+    T(message_in_memory_is_read_at_once_and_not_beyond_its_end),
+    T(list_that_is_not_here_yet_waits),
+    T(message_that_is_not_in_memory_waits),
+    T(message_that_was_renamed_is_followed_by_a_thread),
+    T(what_is_odd_is_left_to_a_thread_that_refuses_it),
 };
 
 int

@@ -359,6 +359,10 @@ read_at(struct maildir *maildir, uint64_t offset, void *buffer,
 
     if (size > KPOP_FETCH_MAX || offset > (uint64_t)INT64_MAX - size)
         return KPOP_INVALID;
+    if (offset > 0 && offset == maildir->msg_size) {
+        maildir_close_message(maildir); /* the end is known */
+        return 0;
+    }
     do
         got = preadv2(maildir->msg_fd, &iov, 1, (off_t)offset, flags);
     while (got < 0 && errno == EINTR);
@@ -400,8 +404,9 @@ int32_t
 maildir_read_now(struct maildir *maildir, uint32_t msg, uint64_t offset,
                  void *buffer, uint32_t size)
 {
-    if (maildir->msg != msg || maildir->msg_fd < 0)
-        return KPOP_PENDING; /* open may wait */
+    if ((maildir->msg != msg || maildir->msg_fd < 0)
+        && !maildir_open_message_now(maildir, msg))
+        return KPOP_PENDING;
     return read_at(maildir, offset, buffer, size, RWF_NOWAIT);
 }
 

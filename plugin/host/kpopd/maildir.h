@@ -64,7 +64,8 @@ bool maildir_size_is_known(const struct maildir *maildir, uint32_t msg);
  * KPOP_PERM. */
 int32_t maildir_read(struct maildir *maildir, uint32_t msg, uint64_t offset,
                      void *buffer, uint32_t size);
-/* The same from what is in memory; KPOP_PENDING when it would wait. */
+/* The same from what is in memory, of a message that is where the list says;
+ * else KPOP_PENDING. */
 int32_t maildir_read_now(struct maildir *maildir, uint32_t msg,
                          uint64_t offset, void *buffer, uint32_t size);
 

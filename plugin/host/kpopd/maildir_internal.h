@@ -48,6 +48,9 @@ int32_t maildir_enter(struct maildir *maildir);
 /* maildir_open() with the lock, but without waiting: KPOP_OK, KPOP_IN_USE, or
  * KPOP_PENDING when it would wait or is not as easy as that. */
 int32_t maildir_enter_now(struct maildir *maildir);
+/* The message that maildir_read_now() reads; false, and nothing has changed,
+ * when it would wait or is not where the list says. */
+bool maildir_open_message_now(struct maildir *maildir, uint32_t number);
 /* Keeps what was learned, when it is enough to be worth a write. */
 void maildir_save(struct maildir *maildir);
 /* Looks for the present names of all messages.  KPOP_OK or an error. */

@@ -1,6 +1,6 @@
 /*
- * maildir_now.c - opens a maildir without waiting for a disk, so that a
- * worker need not hand it to a store thread: whatever the kernel does not have
+ * maildir_now.c - opens a maildir, or a message of it, without waiting for a
+ * disk, so that a worker need not hand it to a store thread: whatever the kernel does not have
  * in memory makes the whole call come back as KPOP_PENDING, with nothing done
  * and nothing logged.  Only what the index vouches for comes in this way.
  *
@@ -9,7 +9,9 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -22,13 +24,13 @@
 /* open(2) that fails with EAGAIN instead of asking the disk; on a kernel that
  * can't (before 5.12) with another error. */
 static int
-open_cached(int folder, const char *name, int flags)
+open_cached(int folder, const char *name, int flags, unsigned resolve)
 {
     struct open_how how;
 
     memset(&how, 0, sizeof(how));
     how.flags = (unsigned)flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    how.resolve = RESOLVE_CACHED;
+    how.resolve = RESOLVE_CACHED | resolve;
     return (int)syscall(SYS_openat2, folder, name, &how, sizeof(how));
 }
 
@@ -36,7 +38,7 @@ open_cached(int folder, const char *name, int flags)
 static int
 stat_cached(int folder, const char *name, struct stat *st)
 {
-    int fd = open_cached(folder, name, O_RDONLY | O_DIRECTORY);
+    int fd = open_cached(folder, name, O_RDONLY | O_DIRECTORY, 0);
     int rc;
 
     if (fd < 0)
@@ -46,11 +48,40 @@ stat_cached(int folder, const char *name, struct stat *st)
     return rc;
 }
 
+/* By its name in the list: whoever renamed it is followed in a thread. */
+bool
+maildir_open_message_now(struct maildir *maildir, uint32_t number)
+{
+    char path[NAME_MAX + 8];
+    const struct maildir_msg *msg;
+    struct stat st;
+    int fd;
+
+    if (!maildir->loaded || maildir->list.msgs[number].gone)
+        return false;
+    msg = &maildir->list.msgs[number];
+    snprintf(path, sizeof(path), "%s/%s", maildir_folder_names[msg->folder],
+             maildir_list_name(&maildir->list, msg));
+    fd = open_cached(maildir->fd, path, O_RDONLY | O_NOCTTY,
+                     RESOLVE_NO_SYMLINKS);
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        close(fd);
+        return false;
+    }
+    maildir_close_message(maildir);
+    maildir->msg_fd = fd;
+    maildir->msg = number;
+    maildir->msg_size = (uint64_t)st.st_size;
+    return true;
+}
+
 static bool
 read_head(const char *path, struct maildir_head *head_out)
 {
     struct iovec iov = { head_out, sizeof(*head_out) };
-    int fd = open_cached(AT_FDCWD, path, O_RDONLY);
+    int fd = open_cached(AT_FDCWD, path, O_RDONLY, 0);
     ssize_t got;
 
     if (fd < 0)
@@ -76,7 +107,7 @@ maildir_enter_now(struct maildir *maildir)
         || maildir->head.sure != 1)
         return KPOP_PENDING;
     maildir->fd = open_cached(AT_FDCWD, maildir->path,
-                              O_RDONLY | O_DIRECTORY);
+                              O_RDONLY | O_DIRECTORY, 0);
     if (maildir->fd < 0)
         return KPOP_PENDING;
     if (flock(maildir->fd, LOCK_EX | LOCK_NB) != 0)
