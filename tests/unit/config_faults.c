@@ -28,10 +28,11 @@ FAULT(char *, strdup, NULL, (const char *text), (text))
 FAULT(FILE *, fopen, NULL, (const char *path, const char *how), (path, how))
 FAULT(int, ferror, 1, (FILE * file), (file))
 FAULT(int, gethostname, -1, (char *at, size_t n), (at, n))
+/* Of an address, for which nobody on a network is asked. */
 FAULT(int, getaddrinfo, EAI_AGAIN,
       (const char *node, const char *service, const struct addrinfo *hints,
        struct addrinfo **out),
-      (node, service, hints, out))
+      (node != NULL ? "127.0.0.1" : NULL, service, hints, out))
 FAULT(int, stat, -1, (const char *path, struct stat *st), (path, st))
 FAULT(int, lstat, -1, (const char *path, struct stat *st), (path, st))
 FAULT(int, fstat, -1, (int fd, struct stat *st), (fd, st))
