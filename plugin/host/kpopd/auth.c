@@ -436,7 +436,8 @@ auth_main(const struct setup *setup, enum auth_pool pool, int control_fd,
     auth->pool = pool;
     auth->mark = mark;
     auth->polls = calloc(1, sizeof(auth->polls[0]));
-    if (auth->polls != NULL && auth_host_ready(&auth->context, setup, pool) == 0
+    if (auth->polls != NULL
+        && auth_host_ready(&auth->context, setup, pool) == 0
         && control_send(control_fd, &ready, -1) == 0) {
         auth_loop(auth, control_fd);
         status = 0;

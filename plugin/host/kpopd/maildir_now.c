@@ -1,8 +1,9 @@
 /*
  * maildir_now.c - opens a maildir, or a message of it, without waiting for a
- * disk, so that a worker need not hand it to a store thread: whatever the kernel does not have
- * in memory makes the whole call come back as KPOP_PENDING, with nothing done
- * and nothing logged.  Only what the index vouches for comes in this way.
+ * disk, so that a worker need not hand it to a store thread: whatever the
+ * kernel does not have in memory makes the whole call come back as
+ * KPOP_PENDING, with nothing done and nothing logged.  Only what the index
+ * vouches for comes in this way.
  *
  * SPDX-License-Identifier: MIT
  */
