@@ -203,6 +203,10 @@ end(void)
 {
     int i;
 
+    /* A worker ends when no session waits any more. */
+    for (i = 0; i < CONNS; i++)
+        if (conns[i].login.task != NULL)
+            authclient_answer(conns[i].login.task, KPOP_TEMP);
     authclient_free(worker.auth);
     timers_free(&worker.timers);
     throttle_free(shared.throttle);
