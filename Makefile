@@ -135,7 +135,10 @@ helpers := $(patsubst %.c,$(BUILD)/%, \
 	$(filter-out tests/lib/preload_%,$(helper_sources))) \
 	$(patsubst %.c,$(BUILD)/%.so, \
 	$(filter tests/lib/preload_%,$(helper_sources)))
+# By an engine that looks for inputs, or in all other builds for each seed.
 fuzzers := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz_engine := $(if $(findstring fuzzer,$(SANITIZE))$(findstring afl,$(CC)), \
+	-fsanitize=fuzzer)
 check_object := $(call objects,tests/lib/check.c)
 
 # ---------------------------------------------------------------- building
@@ -148,7 +151,7 @@ check_object := $(call objects,tests/lib/check.c)
 
 all: $(programs)
 
-test-programs: all helpers $(test_programs)
+test-programs: all helpers $(test_programs) $(fuzzers)
 
 helpers: $(helpers)
 
@@ -257,8 +260,9 @@ $(filter %.so,$(helpers)): $(BUILD)/%.so: %.c $(BUILD)/flags
 		-std=c11 -fPIC $(warnings) $(if $(WERROR),-Werror) $(CFLAGS) \
 		$(LDFLAGS) -shared -MMD -MP -MF $(@:.so=.d) -o $@ $< -ldl
 
-$(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a
-	$(call quiet,LINK)$(link) -fsanitize=fuzzer -o $@ $(filter %.o,$^) \
+$(fuzzers): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libkpop.a \
+		$(if $(fuzz_engine),,$(BUILD)/tests/fuzz/replay.o)
+	$(call quiet,LINK)$(link) $(fuzz_engine) -o $@ $(filter %.o,$^) \
 		$(call own_link,$*.c) $(filter %.a,$^) $(SASL_LIBS) \
 		$(KRB5_LIBS) $(CRYPTO_LIBS) $(LDLIBS)
 $(addprefix $(BUILD)/tests/fuzz/fuzz_,apreq gssapi scram shared): \
@@ -287,7 +291,7 @@ $(BUILD)/tests/fuzz/fuzz_uidl: $(BUILD)/tests/fuzz/uidltext.o \
 $(BUILD)/tests/fuzz/fuzz_uidl: LDLIBS += $(LOGIN_LIBS) $(CONFINE_LIBS) \
 	-ldl -lpthread
 $(BUILD)/tests/fuzz/fuzz_lists: $(addprefix $(BUILD)/plugin/host/kpopd/, \
-	passdb.o secretdb.o)
+	filestate.o passdb.o secretdb.o secretlocks.o)
 $(BUILD)/tests/fuzz/fuzz_lists: LDLIBS += $(LOGIN_LIBS)
 $(BUILD)/tests/fuzz/fuzz_proxy: $(addprefix $(BUILD)/plugin/host/kpopd/, \
 	proxy.o address.o)
@@ -303,7 +307,7 @@ sub_make = $(MAKE) --no-print-directory \
 	$(if $(findstring -j,$(MAKEFLAGS)),,-j$(JOBS))
 
 test: test-programs
-	BUILD=$(BUILD) tests/run unit dialog abi style
+	BUILD=$(BUILD) tests/run unit dialog abi fuzz style
 
 demo:
 	packaging/install-packages build demo
@@ -318,7 +322,7 @@ check:
 
 check-run: check-clang
 	+$(sub_make) WERROR=1 test-programs
-	BUILD=$(BUILD) tests/run unit dialog abi style lint system
+	BUILD=$(BUILD) tests/run unit dialog abi fuzz style lint system
 
 check-clang:
 	+$(sub_make) CC=clang WERROR=1 BUILD=build-clang test-programs
@@ -334,7 +338,7 @@ check-asan:
 	packaging/unpack-packages build-asan/unpacked
 	+$(sub_make) SANITIZE=address,undefined BUILD=build-asan \
 		CFLAGS='-O1 -g' test-programs
-	BUILD=build-asan tests/run --asan unit dialog abi system
+	BUILD=build-asan tests/run --asan unit dialog abi fuzz system
 
 check-tsan:
 	packaging/install-packages build test check
@@ -352,7 +356,7 @@ coverage:
 		CFLAGS='-O0 -g --coverage -fprofile-update=atomic' test-programs
 	find build-coverage -name '*.gcno' | sed 's/gcno$$/gcda/' | xargs touch
 	chmod -R a+rwX build-coverage
-	BUILD=build-coverage tests/run --coverage unit dialog abi system
+	BUILD=build-coverage tests/run --coverage unit dialog abi fuzz system
 	find build-coverage -name '*.gcda' -empty -delete
 	$(PYTHON) tests/lib/coverage.py build-coverage
 
@@ -360,7 +364,7 @@ check-valgrind:
 	packaging/install-packages build test check
 	packaging/unpack-packages build-valgrind/unpacked
 	+$(sub_make) BUILD=build-valgrind CFLAGS='-O1 -g' test-programs
-	BUILD=build-valgrind tests/run --valgrind unit dialog abi system
+	BUILD=build-valgrind tests/run --valgrind unit dialog abi fuzz system
 
 # By libFuzzer, or with FUZZER=afl by AFL++: its compiler adds what it needs.
 FUZZ_SECONDS ?= 60

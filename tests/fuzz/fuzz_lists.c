@@ -12,6 +12,7 @@
 
 #include "plugin/host/kpopd/passdb.h"
 #include "plugin/host/kpopd/secretdb.h"
+#include "plugin/host/kpopd/secretlocks.h"
 #include "plugin/kpop_plugin.h"
 #include "sasl/map.h"
 #include "tests/fuzz/script.h"
@@ -90,6 +91,7 @@ static void
 secrets(struct script *script, const char *user)
 {
     struct secretdb_secret secret;
+    struct secretlocks *locks;
     int32_t result;
     int32_t lock;
 
@@ -102,7 +104,13 @@ secrets(struct script *script, const char *user)
         check_error();
         return;
     }
-    lock = secretdb_unlocked(path, user, error, sizeof(error));
+    locks = secretlocks_new(path);
+    script_expect(locks != NULL, "memory");
+    lock = secretlocks_ask(locks, user, error, sizeof(error));
+    secretlocks_free(locks);
+    script_expect(lock == KPOP_OK || (lock == KPOP_DENIED
+                                      && has_line(script, user)),
+                  "nobody is locked by another one's line");
     script_expect(result == KPOP_OK || result == KPOP_AUTH,
                   "a secret, or none");
     script_expect(result == KPOP_AUTH || has_line(script, user),

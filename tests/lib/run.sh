@@ -77,6 +77,11 @@ programs_of()
         done
         scripts_of "$1"
         ;;
+    fuzz)
+        for source in tests/fuzz/fuzz_*.c; do
+            echo "$BUILD/${source%.c}"
+        done
+        ;;
     */*) echo "$1" ;;
     *) scripts_of "$1" ;;
     esac
@@ -112,6 +117,7 @@ run_one()
     "$BUILD"/*) wrap=$KPOP_WRAP ;;
     esac
     code=0
+    began=$(date +%s)
     # shellcheck disable=SC2086
     timeout -k 10 "$(time_limit "$1")" $wrap "$1" </dev/null \
         >"$scratch/out" 2>"$scratch/err" || code=$?
@@ -122,7 +128,7 @@ run_one()
     passed=$((passed + p))
     failed=$((failed + f))
     skipped=$((skipped + s))
-    printf '%-40s %4d passed' "$name" "$p"
+    printf '%-40s %4d s %4d passed' "$name" $(($(date +%s) - began)) "$p"
     [ "$f" -eq 0 ] || printf ', %d FAILED' "$f"
     [ "$s" -eq 0 ] || printf ', %d skipped' "$s"
     echo
