@@ -5,6 +5,7 @@
 #
 # SPDX-License-Identifier: MIT
 import contextlib
+import glob
 import http.client
 import json
 import os
@@ -214,6 +215,33 @@ def numbers_survive_the_death_of_a_worker_and_a_reload():
             client.login("bob")
         await_samples(server, kpop_reloads_total=1,
                       **{logins("PLAIN", "ok"): 2})
+
+
+def listens(pid, port):
+    """Has this process the listening socket of the port?"""
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        inodes = {row[9] for row in map(str.split, table)
+                  if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+    held = set()
+    for path in glob.glob(f"/proc/{pid}/fd/*"):
+        with contextlib.suppress(FileNotFoundError):
+            held.add(os.readlink(path))
+    return any(f"socket:[{inode}]" in held for inode in inodes)
+
+
+def a_reload_cuts_no_request_off():
+    with kpopd() as server, socket.create_connection(
+            (net.address(), server.ports["metrics"]),
+            timeout=20 * tap.SLOW) as line:
+        line.sendall(b"GET /metrics HTTP/1.1\r\n")
+        samples(server)  # who comes later is taken later
+        old, = server.children("metrics")
+        tap.true(listens(old, server.ports["metrics"]), "it listens")
+        server.reload()
+        tap.await_(lambda: not listens(old, server.ports["metrics"]),
+                   "the old process leaves")
+        line.sendall(b"\r\n")
+        tap.contains(line.makefile().read(), "kpop_reloads_total 1\n")
 
 
 def kick_and_eviction_are_counted():

@@ -128,8 +128,18 @@ struct server {
     struct source control_source; /* first: epoll gives it back */
     struct talk talk;
     int control;
-    bool ended;
+    bool leaving; /* the master let us go */
 };
+
+/* Behind a reload the next process listens already; whoever this one accepted
+ * has its answer first. */
+static void
+leave(struct server *server)
+{
+    server->leaving = true;
+    (void)epoll_ctl(server->talk.epoll, EPOLL_CTL_DEL, server->control, NULL);
+    talk_leave(&server->talk, process_now());
+}
 
 static void
 on_control(struct source *source, uint32_t events)
@@ -141,7 +151,7 @@ on_control(struct source *source, uint32_t events)
 
     (void)events;
     if (rc == 0 || (rc < 0 && errno != EAGAIN)) {
-        server->ended = true;
+        leave(server);
         return;
     }
     if (rc < 0)
@@ -149,7 +159,7 @@ on_control(struct source *source, uint32_t events)
     if (control.type == CONTROL_LISTENER && pass >= 0
         && server->talk.fd < 0) {
         if (talk_open(&server->talk, pass) != 0)
-            server->ended = true;
+            leave(server);
     } else if (pass >= 0) {
         close(pass);
     }
@@ -195,7 +205,7 @@ metrics_serve(int control_fd)
         free(server);
         return 1;
     }
-    while (!server->ended) {
+    while (!server->leaving || !talk_is_empty(&server->talk)) {
         count = epoll_wait(server->talk.epoll, events, EVENTS, TEND_MS);
         for (i = 0; i < count; i++) {
             source = events[i].data.ptr;

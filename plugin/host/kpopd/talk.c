@@ -16,7 +16,7 @@
 
 #include "plugin/host/kpopd/process.h"
 
-enum { ACCEPTS_A_TURN = 8, PAUSE_MS = 200 };
+enum { ACCEPTS_A_TURN = 8, PAUSE_MS = 200, LEAVE_MS = 3000 };
 
 static int
 watch(const struct talk *talk, int operation, int fd, uint32_t events,
@@ -245,6 +245,39 @@ talk_tend(struct talk *talk, uint64_t now)
         talk->again = 0;
 }
 
+static void
+stop_listening(struct talk *talk)
+{
+    talk->again = 0;
+    if (talk->fd < 0)
+        return;
+    (void)watch(talk, EPOLL_CTL_DEL, talk->fd, 0, NULL);
+    close(talk->fd);
+    talk->fd = -1;
+}
+
+void
+talk_leave(struct talk *talk, uint64_t now)
+{
+    size_t i;
+
+    stop_listening(talk);
+    for (i = 0; i < TALK_CLIENTS; i++)
+        if (talk->clients[i].end_by > now + LEAVE_MS)
+            talk->clients[i].end_by = now + LEAVE_MS;
+}
+
+bool
+talk_is_empty(const struct talk *talk)
+{
+    size_t i;
+
+    for (i = 0; i < TALK_CLIENTS; i++)
+        if (talk->clients[i].fd >= 0)
+            return false;
+    return true;
+}
+
 void
 talk_close(struct talk *talk)
 {
@@ -252,10 +285,5 @@ talk_close(struct talk *talk)
 
     for (i = 0; i < TALK_CLIENTS; i++)
         let_go(&talk->clients[i]);
-    talk->again = 0;
-    if (talk->fd < 0)
-        return;
-    (void)watch(talk, EPOLL_CTL_DEL, talk->fd, 0, NULL);
-    close(talk->fd);
-    talk->fd = -1;
+    stop_listening(talk);
 }

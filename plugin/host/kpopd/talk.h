@@ -71,6 +71,9 @@ void talk_answer(struct talk_client *client, char *answer, size_t len);
 void talk_hold(struct talk_client *client, void *wait, uint64_t end_by);
 /* Lets those go who take too long. */
 void talk_tend(struct talk *talk, uint64_t now);
+/* Takes nobody more; those who are here come to an end within seconds. */
+void talk_leave(struct talk *talk, uint64_t now);
+bool talk_is_empty(const struct talk *talk);
 void talk_close(struct talk *talk);
 
 #endif
