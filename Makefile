@@ -384,7 +384,7 @@ fuzzers: $(fuzzers)
 check-long:
 	$(MAKE) check
 	packaging/install-packages long
-	BUILD=$(BUILD) tests/run long
+	KPOP_LANES=1 BUILD=$(BUILD) tests/run long
 	$(MAKE) check-asan
 	$(MAKE) check-tsan
 	$(MAKE) check-valgrind

@@ -3,47 +3,59 @@
 #
 # SPDX-License-Identifier: MIT
 
-passed=0
-failed=0
-skipped=0
-
 # prepare CHECKER: environment, scratch folder, clean-up.
 prepare()
 {
     BUILD=$(cd "${BUILD:-build}" && pwd)
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/kpop-test.XXXXXX")
+    lanes=
     trap 'rm -rf "$scratch"' EXIT
-    trap 'exit 1' HUP INT TERM
-    TMPDIR=$scratch/tmp
-    reports=$scratch/reports
-    mkdir "$TMPDIR" "$reports"
+    # shellcheck disable=SC2086
+    trap 'kill $lanes; wait; exit 1' HUP INT TERM
     # kpopd's own users must get to what tests lay there.
-    chmod 755 "$scratch" "$TMPDIR"
-    chmod 1777 "$reports"
+    chmod 755 "$scratch"
     KPOP_CHECKER=$1
     KPOP_WRAP=
     preload=
     # Valgrind is 20 to 50 times slower.
     slow=1
     case $1 in
-    asan)
-        slow=3
-        export ASAN_OPTIONS="detect_leaks=1:verify_asan_link_order=0:detect_stack_use_after_return=1:strict_string_checks=1:log_path=$reports/asan"
-        export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan"
-        export LSAN_OPTIONS="suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0"
-        ;;
+    asan | tsan) slow=3 ;;
     coverage)
         slow=3
         # Every user can read it there.
         preload=$scratch/preload_exit.so
         cp "$BUILD/tests/lib/preload_exit.so" "$preload"
         ;;
+    valgrind) slow=30 ;;
+    esac
+    export BUILD KPOP_CHECKER
+    export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+    unset KRB5_CONFIG KRB5CCNAME KRB5_KTNAME KRB5_TRACE KRB5RCACHENAME \
+        DISPLAY LD_PRELOAD
+    [ -z "$preload" ] || export LD_PRELOAD="$preload"
+    # A test must not depend on who runs it.
+    umask 022
+}
+
+# prepare_lane NUMBER: its own folders, and where checkers leave reports.
+prepare_lane()
+{
+    own=$scratch/lane$1
+    TMPDIR=$own/tmp
+    reports=$own/reports
+    mkdir "$own" "$TMPDIR" "$reports"
+    chmod 1777 "$reports"
+    case $KPOP_CHECKER in
+    asan)
+        export ASAN_OPTIONS="detect_leaks=1:verify_asan_link_order=0:detect_stack_use_after_return=1:strict_string_checks=1:log_path=$reports/asan"
+        export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan"
+        export LSAN_OPTIONS="suppressions=$PWD/tests/lib/lsan.supp:print_suppressions=0"
+        ;;
     tsan)
-        slow=3
         export TSAN_OPTIONS="halt_on_error=1:log_path=$reports/tsan"
         ;;
     valgrind)
-        slow=30
         KPOP_WRAP="valgrind -q --leak-check=full --vgdb=no"
         # Names in libraries that were unloaded, for the suppressions.
         KPOP_WRAP="$KPOP_WRAP --keep-debuginfo=yes"
@@ -55,13 +67,7 @@ prepare()
         KPOP_WRAP="$KPOP_WRAP --log-file=$reports/valgrind.%p"
         ;;
     esac
-    export BUILD TMPDIR KPOP_CHECKER KPOP_WRAP
-    export LC_ALL=C PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-    unset KRB5_CONFIG KRB5CCNAME KRB5_KTNAME KRB5_TRACE KRB5RCACHENAME \
-        DISPLAY LD_PRELOAD
-    [ -z "$preload" ] || export LD_PRELOAD="$preload"
-    # A test must not depend on who runs it.
-    umask 022
+    export TMPDIR KPOP_WRAP
 }
 
 # programs_of GROUP: one path a line.
@@ -107,7 +113,7 @@ time_limit()
     echo $((${limit:-60} * slow))
 }
 
-# run_one PROGRAM: runs it, counts, shows what went wrong.
+# run_one PROGRAM: runs it and prints a line, and what went wrong.
 run_one()
 {
     name=${1#"$BUILD"/}
@@ -120,19 +126,17 @@ run_one()
     began=$(date +%s)
     # shellcheck disable=SC2086
     timeout -k 10 "$(time_limit "$1")" $wrap "$1" </dev/null \
-        >"$scratch/out" 2>"$scratch/err" || code=$?
-    find "$reports" -type f -size +0 >"$scratch/found"
-    awk -v code="$code" -v reported="$(wc -l <"$scratch/found")" \
-        -f tests/lib/tap.awk "$scratch/out" >"$scratch/counts"
-    read -r p f s trouble <"$scratch/counts"
-    passed=$((passed + p))
-    failed=$((failed + f))
-    skipped=$((skipped + s))
+        >"$own/out" 2>"$own/err" || code=$?
+    find "$reports" -type f -size +0 >"$own/found"
+    awk -v code="$code" -v reported="$(wc -l <"$own/found")" \
+        -f tests/lib/tap.awk "$own/out" >"$own/now"
+    read -r p f s trouble <"$own/now"
+    echo "$p $f $s" >>"$own/counts"
     printf '%-40s %4d s %4d passed' "$name" $(($(date +%s) - began)) "$p"
     [ "$f" -eq 0 ] || printf ', %d FAILED' "$f"
     [ "$s" -eq 0 ] || printf ', %d skipped' "$s"
     echo
-    [ "$s" -eq 0 ] || grep -i '# skip' "$scratch/out" | sed 's/^/    /'
+    [ "$s" -eq 0 ] || grep -i '# skip' "$own/out" | sed 's/^/    /'
     [ "$f" -eq 0 ] || show_failure
     find "$reports" -type f -exec rm -f {} +
 }
@@ -140,15 +144,47 @@ run_one()
 show_failure()
 {
     [ -z "$trouble" ] || echo "    $trouble"
-    grep -v '^ok ' "$scratch/out" | tail -n 200 | sed 's/^/    /'
-    tail -n 200 "$scratch/err" | sed 's/^/    | /'
+    grep -v '^ok ' "$own/out" | tail -n 200 | sed 's/^/    /'
+    tail -n 200 "$own/err" | sed 's/^/    | /'
     while read -r report; do
         head -n 100 "$report" | sed 's/^/    ! /'
-    done <"$scratch/found"
+    done <"$own/found"
 }
 
+# run_lane NUMBER: takes one program after the other that no lane has taken.
+run_lane()
+{
+    prepare_lane "$1"
+    trap - EXIT
+    trap 'exit 1' HUP INT TERM
+    number=0
+    while read -r program; do
+        number=$((number + 1))
+        mkdir "$scratch/taken$number" 2>/dev/null || continue
+        run_one "$program" >"$own/report"
+        cat "$own/report"
+    done <"$scratch/programs"
+}
+
+# run_all COUNT: what is in the list, by as many lanes at a time.
+run_all()
+{
+    while [ "$(echo "$lanes" | wc -w)" -lt "$1" ]; do
+        run_lane "$(echo "$lanes" | wc -w)" &
+        lanes="$lanes $!"
+    done
+    wait
+}
+
+# Each program has its counts, or a lane has died.
 sum_up()
 {
-    echo "$passed passed, $failed failed, $skipped skipped"
-    [ "$failed" -eq 0 ] && [ $((passed + skipped)) -gt 0 ]
+    cat "$scratch"/lane*/counts | awk -v wanted="$(wc -l <"$scratch/programs")" '
+        { passed += $1; failed += $2; skipped += $3 }
+        END {
+            failed += wanted - NR
+            print passed + 0 " passed, " failed + 0 " failed, " \
+                skipped + 0 " skipped"
+            exit failed > 0 || passed + skipped == 0
+        }'
 }
