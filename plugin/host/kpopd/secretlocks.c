@@ -146,7 +146,8 @@ load(struct secretlocks *locks, char *error, size_t error_size)
         forget(locks);
         return -1;
     }
-    qsort(locks->rows, locks->count, sizeof(locks->rows[0]), by_user);
+    if (locks->count > 0)
+        qsort(locks->rows, locks->count, sizeof(locks->rows[0]), by_user);
     sift(locks);
     locks->state.seen = seen;
     return 0;
