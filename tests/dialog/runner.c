@@ -4,6 +4,7 @@
  * against the module linked into it, each in every way of cutting, answering
  * and draining, and compares the transcripts octet by octet.  TAP.  With the
  * environment's DIALOG_SEED the random ways are those of another run.
+ * TIME-LIMIT: 180
  *
  * SPDX-License-Identifier: MIT
  */
