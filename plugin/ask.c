@@ -198,6 +198,8 @@ ask_exchange(struct kpop_session *session,
     bool ours = session->exchange != NULL;
 
     if (request->need == ENGINE_START) {
+        /* What a login put that came to nothing is not the next one's. */
+        buf_reset(&session->credential);
         session->exchange_is_kpop = strcmp(request->mechanism, "KPOP") == 0;
         ours = config_runs(session->plugin, session->config,
                            request->mechanism);

@@ -84,7 +84,7 @@ stub_mechanisms(void *conn, struct kpop_op *op,
     struct stub *stub = conn;
 
     (void)facts;
-    return stub->api->put_mechanisms(op, "KPOP USER");
+    return stub->api->put_mechanisms(op, "KPOP USER GSSAPI");
 }
 
 static int32_t
