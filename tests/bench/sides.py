@@ -3,6 +3,7 @@
 #
 # SPDX-License-Identifier: MIT
 import ctypes
+import errno
 import glob
 import os
 import resource
@@ -38,21 +39,31 @@ def names():
             + [f"idle{i}" for i in range(IDLE)])
 
 
+def link(text, lines, path):
+    """text, by one more name; a file system may have had enough of them."""
+    try:
+        os.link(text, path)
+    except OSError as error:
+        if error.errno not in (errno.EMLINK, errno.ENOENT):
+            raise
+        with open(text + ".new", "wb") as file:
+            file.write(LINE * lines)
+        os.rename(text + ".new", text)
+        os.link(text, path)
+
+
 def fill(path, messages, octets):
-    """A maildir whose messages are links to one file, named as Dovecot's
-    delivery names them; what was there is gone."""
+    """A maildir whose messages are links to one file, or few, named as
+    Dovecot's delivery names them; what was there is gone."""
     shutil.rmtree(path, ignore_errors=True)
     for name in ("new", "cur", "tmp"):
         os.makedirs(os.path.join(path, name))
     lines = -(-octets // (len(LINE) + 1))
     size = lines * len(LINE)
     text = os.path.join(os.path.dirname(path), f".text.{octets}")
-    if not os.path.exists(text):
-        with open(text, "wb") as file:
-            file.write(LINE * lines)
     for i in range(messages):
-        os.link(text, f"{path}/cur/{1000000000 + i}.M{i}P1.test,S={size},"
-                f"W={size + lines}:2,S")
+        link(text, lines, f"{path}/cur/{1000000000 + i}.M{i}P1.test,"
+             f"S={size},W={size + lines}:2,S")
 
 
 def settle():
