@@ -11,7 +11,7 @@ prepare()
     lanes=
     trap 'rm -rf "$scratch"' EXIT
     # shellcheck disable=SC2086
-    trap 'kill $lanes; wait; exit 1' HUP INT TERM
+    trap 'kill $lanes 2>/dev/null; wait; exit 1' HUP INT TERM
     # kpopd's own users must get to what tests lay there.
     chmod 755 "$scratch"
     KPOP_CHECKER=$1
@@ -124,9 +124,12 @@ run_one()
     esac
     code=0
     began=$(date +%s)
+    # In the background, because a trap waits for what is not.
     # shellcheck disable=SC2086
     timeout -k 10 "$(time_limit "$1")" $wrap "$1" </dev/null \
-        >"$own/out" 2>"$own/err" || code=$?
+        >"$own/out" 2>"$own/err" &
+    child=$!
+    wait "$child" || code=$?
     find "$reports" -type f -size +0 >"$own/found"
     awk -v code="$code" -v reported="$(wc -l <"$own/found")" \
         -f tests/lib/tap.awk "$own/out" >"$own/now"
@@ -155,8 +158,9 @@ show_failure()
 run_lane()
 {
     prepare_lane "$1"
+    child=
     trap - EXIT
-    trap 'exit 1' HUP INT TERM
+    trap 'kill $child 2>/dev/null; wait; exit 1' HUP INT TERM
     number=0
     while read -r program; do
         number=$((number + 1))

@@ -294,12 +294,28 @@ TEST(what_is_not_permitted_closes_the_channel_only)
     stop(&process);
 }
 
+TEST(malformed_request_closes_its_channel_only)
+{
+    struct process process = start();
+    int good = connect_worker(&process);
+    int bad = connect_worker(&process);
+
+    begin(good, 1);
+    CHECK_INT(ipc_send(bad, "no request", 10, -1), 0);
+    CHECK_INT(hear(bad), 99);
+    CHECK_INT(go_on(good, 1), KPOP_AUTH);
+    close(bad);
+    close(good);
+    stop(&process);
+}
+
 static const struct check_test tests[] = {
     T(oldest_half_finished_exchange_goes),
     T(worker_that_went_leaves_nothing),
     T(a_thousand_ended_exchanges_leave_room),
     T(decided_exchanges_leave_room_without_an_end),
     T(what_is_not_permitted_closes_the_channel_only),
+    T(malformed_request_closes_its_channel_only),
 };
 
 int

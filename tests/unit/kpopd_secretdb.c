@@ -1,4 +1,4 @@
-/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc */
+/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc,--wrap=realloc,--wrap=strndup */
 /*
  * kpopd_secretdb.c - the file of secrets: whose is found, which files are
  * refused, and that a change is seen at once.
@@ -25,11 +25,17 @@ static char error[512];
 
 static int read_error;        /* of the next read(); 0: none */
 static bool is_out_of_memory; /* for the next malloc() */
+static bool is_out_of_rows;   /* ... realloc() */
+static bool is_out_of_names;  /* ... strndup() */
 
 ssize_t __real_read(int fd, void *at, size_t size);
 void *__real_malloc(size_t size);
 ssize_t __wrap_read(int fd, void *at, size_t size);
 void *__wrap_malloc(size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__real_strndup(const char *text, size_t size);
+char *__wrap_strndup(const char *text, size_t size);
 
 ssize_t
 __wrap_read(int fd, void *at, size_t size)
@@ -51,6 +57,24 @@ __wrap_malloc(size_t size)
     is_out_of_memory = false;
     errno = ENOMEM;
     return failed ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_realloc(void *old, size_t size)
+{
+    const bool failed = is_out_of_rows;
+
+    is_out_of_rows = false;
+    return failed ? NULL : __real_realloc(old, size);
+}
+
+char *
+__wrap_strndup(const char *text, size_t size)
+{
+    const bool failed = is_out_of_names;
+
+    is_out_of_names = false;
+    return failed ? NULL : __real_strndup(text, size);
 }
 
 static void
@@ -307,6 +331,29 @@ TEST(lock_is_seen_at_once_or_with_the_next_turn)
     secretlocks_free(locks);
 }
 
+TEST(locks_without_memory_let_nobody_in_and_are_read_again)
+{
+    bool *const missing[] = { &is_out_of_rows, &is_out_of_names };
+    size_t i;
+
+    write_text("alice:!\nbob:hush\n");
+    for (i = 0; i < 2; i++) {
+        struct secretlocks *locks = secretlocks_new(path);
+
+        CHECK(locks != NULL);
+        *missing[i] = true;
+        CHECK_INT(secretlocks_ask(locks, "bob", error, sizeof(error)),
+                  KPOP_TEMP);
+        CHECK(!*missing[i]);
+        CHECK(strstr(error, "out of memory") != NULL);
+        CHECK_INT(secretlocks_ask(locks, "bob", error, sizeof(error)),
+                  KPOP_OK);
+        CHECK_INT(secretlocks_ask(locks, "alice", error, sizeof(error)),
+                  KPOP_DENIED);
+        secretlocks_free(locks);
+    }
+}
+
 TEST_MAIN("kpopd_secretdb",
           T(each_user_has_his_own_secret),
           T(a_change_is_seen_at_once),
@@ -316,4 +363,5 @@ TEST_MAIN("kpopd_secretdb",
           T(trouble_with_the_file_is_temporary),
           T(user_of_two_lines_is_nobody_whichever_is_a_lock),
           T(lock_is_seen_and_no_secret),
-          T(lock_is_seen_at_once_or_with_the_next_turn))
+          T(lock_is_seen_at_once_or_with_the_next_turn),
+          T(locks_without_memory_let_nobody_in_and_are_read_again))
