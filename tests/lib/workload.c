@@ -107,7 +107,7 @@ static const struct kpop_host host = {
     .list = list, .fetch = fetch, .commit = commit, .close = close_box,
 };
 
-static void
+static _Noreturn void
 die(const char *why)
 {
     fprintf(stderr, "workload: %s\n", why);
