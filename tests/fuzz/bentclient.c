@@ -22,14 +22,20 @@ must(bool condition)
 void
 bent_begin(struct bent_client *client, SSL_CTX *context, SSL_SESSION *session)
 {
+    SSL_SESSION *copy;
+
     client->ssl = SSL_new(context);
     client->in = BIO_new(BIO_s_mem());
     client->out = BIO_new(BIO_s_mem());
     must(client->ssl != NULL && client->in != NULL && client->out != NULL);
     SSL_set_bio(client->ssl, client->in, client->out);
     SSL_set_connect_state(client->ssl);
-    if (session != NULL)
-        must(SSL_set_session(client->ssl, session) == 1);
+    if (session == NULL)
+        return;
+    /* A copy: a handshake that is cut off leaves libssl's own in pieces. */
+    copy = SSL_SESSION_dup(session);
+    must(copy != NULL && SSL_set_session(client->ssl, copy) == 1);
+    SSL_SESSION_free(copy);
 }
 
 void
