@@ -1,4 +1,4 @@
-/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc,--wrap=realloc,--wrap=strndup */
+/* LDFLAGS: -Wl,--wrap=read,--wrap=malloc,--wrap=realloc,--wrap=calloc */
 /*
  * kpopd_secretdb.c - the file of secrets: whose is found, which files are
  * refused, and that a change is seen at once.
@@ -26,7 +26,7 @@ static char error[512];
 static int read_error;        /* of the next read(); 0: none */
 static bool is_out_of_memory; /* for the next malloc() */
 static bool is_out_of_rows;   /* ... realloc() */
-static bool is_out_of_names;  /* ... strndup() */
+static bool is_out_of_names;  /* ... calloc() */
 
 ssize_t __real_read(int fd, void *at, size_t size);
 void *__real_malloc(size_t size);
@@ -34,8 +34,8 @@ ssize_t __wrap_read(int fd, void *at, size_t size);
 void *__wrap_malloc(size_t size);
 void *__real_realloc(void *old, size_t size);
 void *__wrap_realloc(void *old, size_t size);
-char *__real_strndup(const char *text, size_t size);
-char *__wrap_strndup(const char *text, size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
 
 ssize_t
 __wrap_read(int fd, void *at, size_t size)
@@ -68,13 +68,13 @@ __wrap_realloc(void *old, size_t size)
     return failed ? NULL : __real_realloc(old, size);
 }
 
-char *
-__wrap_strndup(const char *text, size_t size)
+void *
+__wrap_calloc(size_t count, size_t size)
 {
     const bool failed = is_out_of_names;
 
     is_out_of_names = false;
-    return failed ? NULL : __real_strndup(text, size);
+    return failed ? NULL : __real_calloc(count, size);
 }
 
 static void

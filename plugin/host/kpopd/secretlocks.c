@@ -89,9 +89,10 @@ take_line(void *arg, const char *line, size_t len, unsigned long number)
         locks->room = room;
     }
     row = &locks->rows[locks->count];
-    row->user = strndup(line, user_len);
+    row->user = calloc(1, user_len + 1);
     if (row->user == NULL)
         return "out of memory";
+    memcpy(row->user, line, user_len);
     row->line = number;
     row->locked = secretdb_is_lock(line[user_len + 1]);
     row->doubled = false;
