@@ -145,6 +145,7 @@ gss_cred(struct tickets *tickets, unsigned long user)
     major = gss_krb5_import_cred(&minor, cache, NULL, NULL,
                                  &tickets->gss[user]);
     must_gss("credential", major, minor);
+    (void)krb5_cc_close(tickets->krb, cache); /* the credential has its own */
     return tickets->gss[user];
 }
 
