@@ -278,7 +278,8 @@ struct kpop_host {
      * NULL when it sent none, non-NULL with size 0 when it sent an empty
      * initial response.  exchange_step: the bytes that follow.  Results:
      * KPOP_CONTINUE after put_challenge(); KPOP_OK after put_user(), perhaps
-     * put_challenge() (final data of the server) and put_credential();
+     * put_challenge() (final data of the server) and put_credential(), which
+     * is forgotten unless it is this login that opens the mailbox;
      * KPOP_TAKEN; KPOP_AUTH, KPOP_DENIED, KPOP_TEMP, KPOP_PERM, KPOP_DELAY,
      * which may come after put_challenge() (for KPOP: the KRB_ERROR to send).
      *
