@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import urllib.request
 
 from harness import net, tap
 
@@ -140,6 +141,11 @@ def works(server):
 def kernel_says_that_processes_have_no_rights():
     needs_confinement()
     with kpopd() as server:
+        # kpopd is ready before the process of the metrics is; who answers has
+        # given up its rights.
+        where = f"http://{net.address()}:{server.ports['metrics']}/metrics"
+        with urllib.request.urlopen(where, timeout=20 * tap.SLOW) as answer:
+            tap.contains(answer.read().decode(), "kpop_build_info")
         tap.show("process        uid groups caps no_new_privs seccomp core")
         for kind in KINDS:
             pid = one(server, kind)
