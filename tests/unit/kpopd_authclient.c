@@ -337,6 +337,38 @@ TEST(a_login_in_two_steps)
     end();
 }
 
+TEST(a_client_that_speaks_first_is_asked_here)
+{
+    begin();
+    pass(2, POOL_KRB);
+    CHECK_INT(start(0, "GSSAPI", NULL, 0), KPOP_CONTINUE);
+    CHECK_STR(told[0].challenge, "");
+    CHECK(!is_asked(2));
+    CHECK_INT(step(0), KPOP_PENDING);
+    CHECK(is_asked(2));
+    CHECK_INT(request.type, AUTH_START);
+    CHECK_STR(request.mechanism, "GSSAPI");
+    CHECK_INT(request.size, 4);
+    answer(2, KPOP_CONTINUE);
+    is_told(0, KPOP_CONTINUE);
+    CHECK_INT(step(0), KPOP_PENDING);
+    CHECK(is_asked(2));
+    CHECK_INT(request.type, AUTH_STEP);
+    end();
+}
+
+TEST(who_gives_up_before_speaking_leaves_nothing)
+{
+    begin();
+    CHECK_INT(start(0, "PLAIN", NULL, 0), KPOP_CONTINUE);
+    authclient_end(&conns[0]);
+    CHECK(!is_asked(PASSWORD));
+    CHECK_INT(step(0), KPOP_TEMP); /* none is open */
+    put_result = KPOP_NO_MEMORY;
+    CHECK_INT(start(0, "PLAIN", NULL, 0), KPOP_TEMP);
+    end();
+}
+
 TEST(a_login_that_is_not_decided_is_ended_once)
 {
     static const int32_t results[] = { KPOP_CONTINUE, KPOP_TEMP };
@@ -385,7 +417,7 @@ TEST(a_process_that_breaks_answers_those_who_wait_for_it)
     goes_on(1);
     CHECK_INT(step(0), KPOP_PENDING);
     CHECK_INT(step(1), KPOP_PENDING); /* behind the other */
-    CHECK_INT(start(2, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING); /* any */
+    CHECK_INT(start(2, "CRAM-MD5", NULL, 0), KPOP_PENDING); /* any */
     CHECK_INT(authclient_missed(worker.auth), 0);
     close(process[PASSWORD]);
     process[PASSWORD] = -1;
@@ -536,9 +568,9 @@ TEST(a_worker_that_stops_lets_nobody_wait)
 {
     begin();
     guess_until_delayed(0);
-    CHECK_INT(start(1, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING);
+    CHECK_INT(start(1, "CRAM-MD5", NULL, 0), KPOP_PENDING);
     CHECK(is_asked(PASSWORD));
-    CHECK_INT(start(2, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING);
+    CHECK_INT(start(2, "CRAM-MD5", NULL, 0), KPOP_PENDING);
     worker.stopping = true;
     authclient_hurry(worker.auth);
     timers_run(&worker.timers, process_now());
@@ -550,9 +582,9 @@ TEST(a_worker_that_stops_lets_nobody_wait)
 TEST(who_hung_up_is_not_asked_about)
 {
     begin();
-    CHECK_INT(start(0, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING);
+    CHECK_INT(start(0, "CRAM-MD5", NULL, 0), KPOP_PENDING);
     CHECK(is_asked(PASSWORD));
-    CHECK_INT(start(1, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING);
+    CHECK_INT(start(1, "CRAM-MD5", NULL, 0), KPOP_PENDING);
     authclient_cancel(&conns[1], op_of(1));
     answer(PASSWORD, KPOP_AUTH);
     is_told(0, KPOP_AUTH);
@@ -587,7 +619,7 @@ TEST(a_process_that_is_busy_for_others_is_asked_later)
     begin();
     atomic_store(&marks[PASSWORD].busy, true);
     CHECK_INT(start_plain(0), KPOP_PENDING);
-    CHECK_INT(start(1, "SCRAM-SHA-256", NULL, 0), KPOP_PENDING);
+    CHECK_INT(start(1, "CRAM-MD5", NULL, 0), KPOP_PENDING);
     CHECK(!is_asked(PASSWORD));
     atomic_store(&marks[PASSWORD].busy, false);
     timers_run(&worker.timers, process_now() + 1000);
@@ -660,6 +692,8 @@ TEST(a_client_without_memory_is_none)
 
 static const struct check_test tests[] = {
     T(a_login_in_two_steps),
+    T(a_client_that_speaks_first_is_asked_here),
+    T(who_gives_up_before_speaking_leaves_nothing),
     T(a_login_that_is_not_decided_is_ended_once),
     T(an_answer_that_the_module_cannot_keep_is_trouble),
     T(a_process_that_breaks_answers_those_who_wait_for_it),

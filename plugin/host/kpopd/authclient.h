@@ -28,6 +28,7 @@ struct authclient_login {
     struct auth_task *task; /* the open question, or NULL */
     uint64_t exchange;      /* 0 = none */
     uint64_t channel;       /* serial number of its channel */
+    bool is_ahead;          /* begun here; no process knows of it yet */
     enum claim_form form;   /* how its messages name the user */
     bool is_named;          /* one did, and this is who: */
     struct address peer;

@@ -141,28 +141,43 @@ authclient_judged(struct conn *conn, int32_t result)
 
 /* ---- the callbacks ---- */
 
+/* The exchange begins over there, with the client's first message. */
+static int32_t
+submit_start(struct conn *conn, struct kpop_op *op,
+             const struct kpop_facts *facts, const void *data, size_t size)
+{
+    struct authclient_ask ask;
+
+    memset(&ask, 0, sizeof(ask));
+    ask.pool = permit_pool(conn->mechanism, &conn->worker->setup->settings);
+    ask.wait = wait_for(conn, facts, data, size);
+    ask.request.type = AUTH_START;
+    ask.request.exchange = ++conn->worker->last_exchange;
+    ask.request.mechanism = conn->mechanism;
+    ask.request.facts = *facts;
+    ask.request.data = data;
+    ask.request.size = size;
+    return authclient_submit(conn, op, &ask);
+}
+
 int32_t
 authclient_start(void *arg, struct kpop_op *op,
                  const struct kpop_facts *facts, const char *mechanism,
                  const void *data, size_t size)
 {
     struct conn *conn = arg;
-    struct authclient_ask ask;
+    const struct worker *worker = conn->worker;
 
-    memset(&ask, 0, sizeof(ask));
-    ask.pool = permit_pool(mechanism, &conn->worker->setup->settings);
-    if (ask.pool == POOL_COUNT)
+    if (permit_pool(mechanism, &worker->setup->settings) == POOL_COUNT)
         return KPOP_DENIED;
     snprintf(conn->mechanism, sizeof(conn->mechanism), "%s", mechanism);
     begin_guess(conn, mechanism, facts);
-    ask.wait = wait_for(conn, facts, data, size);
-    ask.request.type = AUTH_START;
-    ask.request.exchange = ++conn->worker->last_exchange;
-    ask.request.mechanism = mechanism;
-    ask.request.facts = *facts;
-    ask.request.data = data;
-    ask.request.size = size;
-    return authclient_submit(conn, op, &ask);
+    conn->login.is_ahead = data == NULL && permit_client_first(mechanism);
+    if (!conn->login.is_ahead)
+        return submit_start(conn, op, facts, data, size);
+    /* What the process over there would say is known here. */
+    return worker->api->put_challenge(op, "", 0) == KPOP_OK ? KPOP_CONTINUE
+                                                            : KPOP_TEMP;
 }
 
 int32_t
@@ -174,6 +189,10 @@ authclient_step(void *arg, struct kpop_op *op,
         authclient_find(conn->worker->auth, conn->login.channel);
     struct authclient_ask ask;
 
+    if (conn->login.is_ahead) {
+        conn->login.is_ahead = false;
+        return submit_start(conn, op, facts, data, size);
+    }
     if (channel == NULL || conn->login.exchange == 0)
         return KPOP_TEMP; /* lost with its process */
     memset(&ask, 0, sizeof(ask));
@@ -199,4 +218,5 @@ authclient_end(void *arg)
         authclient_end_exchange(client, channel, conn->login.exchange);
     conn->login.exchange = 0;
     conn->login.channel = 0;
+    conn->login.is_ahead = false;
 }

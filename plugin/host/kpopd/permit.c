@@ -23,19 +23,20 @@ static const struct {
 static const struct {
     const char *mechanism;
     enum auth_pool pool;
+    bool is_server_first;
 } mechanisms[] = {
-    { "KPOP", POOL_KRB },
-    { "GSSAPI", POOL_KRB },
+    { "KPOP", POOL_KRB, false },
+    { "GSSAPI", POOL_KRB, false },
     /* Where there is somebody outside to ask, the files have no passwords. */
-    { "PLAIN", POOL_OUTSIDE },
-    { "PLAIN", POOL_PASSWORD },
-    { "CRAM-MD5", POOL_PASSWORD },
-    { "APOP", POOL_PASSWORD },
-    { "SCRAM-SHA-1", POOL_PASSWORD },
-    { "SCRAM-SHA-256", POOL_PASSWORD },
-    { "SCRAM-SHA-512", POOL_PASSWORD },
-    { "SCRAM-SHA-256-PLUS", POOL_PASSWORD },
-    { "EXTERNAL", POOL_PASSWORD },
+    { "PLAIN", POOL_OUTSIDE, false },
+    { "PLAIN", POOL_PASSWORD, false },
+    { "CRAM-MD5", POOL_PASSWORD, true },
+    { "APOP", POOL_PASSWORD, false },
+    { "SCRAM-SHA-1", POOL_PASSWORD, false },
+    { "SCRAM-SHA-256", POOL_PASSWORD, false },
+    { "SCRAM-SHA-512", POOL_PASSWORD, false },
+    { "SCRAM-SHA-256-PLUS", POOL_PASSWORD, false },
+    { "EXTERNAL", POOL_PASSWORD, false },
 };
 
 bool
@@ -59,6 +60,17 @@ permit_pool(const char *mechanism, const struct settings *settings)
             && kpopd_settings_want_pool(settings, mechanisms[i].pool))
             return mechanisms[i].pool;
     return POOL_COUNT;
+}
+
+bool
+permit_client_first(const char *mechanism)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof(mechanisms) / sizeof(mechanisms[0]); i++)
+        if (strcmp(mechanisms[i].mechanism, mechanism) == 0)
+            return !mechanisms[i].is_server_first;
+    return false;
 }
 
 bool

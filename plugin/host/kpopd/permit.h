@@ -36,5 +36,8 @@ enum permit_state permit_after(enum auth_request_type type, int32_t result,
  * has it. */
 enum auth_pool permit_pool(const char *mechanism,
                            const struct settings *settings);
+/* Whether the client speaks first in a mechanism (RFC 4422 section 3): without
+ * an initial response the server's challenge is empty. */
+bool permit_client_first(const char *mechanism);
 
 #endif
