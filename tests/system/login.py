@@ -456,15 +456,18 @@ def false_server(*answers, tls=None):
                     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                     made.load_cert_chain(*tls)
                     line = made.wrap_socket(line, server_side=True)
-                heard = b""
+                heard = b"something"
                 for left, answer in zip(range(len(answers))[::-1], answers):
                     line.sendall(answer(heard) if callable(answer)
                                  else answer)
-                    if left == 0 and not tls:
-                        line.shutdown(socket.SHUT_WR)
-                    heard = line.recv(4096)
+                    if left > 0 or tls:
+                        heard = line.recv(4096)
                     if not heard:
                         return
+                if not tls:  # what is unread at close() would be a reset
+                    line.shutdown(socket.SHUT_WR)
+                    while line.recv(4096):
+                        pass
             except OSError:
                 pass  # the client went away, as it should
 
