@@ -36,6 +36,7 @@ struct talk {
     uint64_t now;
     uint8_t line[15];     /* how the server's last line in the clear begins */
     size_t column;
+    uint8_t kind;         /* of its record */
     size_t body;          /* octets of its record that are still to come */
     size_t head;          /* octets of its record's head that were seen */
     /* the host's */
