@@ -191,7 +191,8 @@ def fetch_by(rc, kpopd, user="alice", **env):
     os.chmod(deliver, 0o700)
     done = subprocess.run(
         ["fetchmail", "-f", path, "--nodetach", "--nosyslog", "--timeout",
-         "30", "--fetchall", "--mda", deliver],
+         "30", "--pidfile", os.path.join(home, "pid"), "--fetchall", "--mda",
+         deliver],
         env=dict(kpopd.env, HOME=home, FETCHMAILHOME=home,
                  KRB5CCNAME=realm.ccache(user), **net.client_env(), **env),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False,

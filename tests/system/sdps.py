@@ -189,7 +189,7 @@ def fetchmail_delivers_to_the_envelope_recipient():
     os.chmod(rc, 0o600)
     done = subprocess.run(
         ["fetchmail", "-f", rc, "--nodetach", "--nosyslog", "-vv",
-         "--timeout", "20"], check=False, text=True, stdin=subprocess.DEVNULL,
+         "--pidfile", os.path.join(directory, "pid"), "--timeout", "20"], check=False, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=dict(os.environ, FETCHMAILHOME=directory, HOME=directory,
                  **net.client_env()), timeout=60 * tap.SLOW)

@@ -32,7 +32,9 @@ class Fetchmail:
                        f" auth {auth}\n  user {user} password {password}"
                        f" is {me} here\n  fetchall {tls} {more}\n  mda {deliver}\n")
         os.chmod(rc, 0o600)
+        # root's has one lock for the whole machine.
         self.words = ["fetchmail", "-f", rc, "--nodetach", "--nosyslog",
+                      "--pidfile", os.path.join(directory, "pid"),
                       "--timeout", "30"]
 
     def run(self, realm=None, ccache=None, seconds=60):
