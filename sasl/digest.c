@@ -98,14 +98,12 @@ digest_channel(const char *type, const uint8_t *name, size_t len,
 }
 
 bool
-digest_is_hex(const uint8_t *data, size_t len)
+digest_is_hex(const uint8_t octets[DIGEST_HEX])
 {
-    if (len != DIGEST_HEX)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        bool digit = data[i] >= '0' && data[i] <= '9';
+    for (size_t i = 0; i < DIGEST_HEX; i++) {
+        bool digit = octets[i] >= '0' && octets[i] <= '9';
 
-        if (!digit && (data[i] < 'a' || data[i] > 'f'))
+        if (!digit && (octets[i] < 'a' || octets[i] > 'f'))
             return false;
     }
     return true;

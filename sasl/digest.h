@@ -30,8 +30,8 @@ struct digest_secret {
 int digest_make(enum digest_kind kind, const struct digest_secret *secret,
                 const char *challenge, char hex_out[DIGEST_HEX + 1]) MUST_USE;
 
-/* Exactly DIGEST_HEX lower-case digits. */
-bool digest_is_hex(const uint8_t *data, size_t len);
+/* All of them are lower-case digits. */
+bool digest_is_hex(const uint8_t octets[DIGEST_HEX]);
 
 /* The hash of a SCRAM mechanism. */
 enum digest_hash { DIGEST_SHA1, DIGEST_SHA256, DIGEST_SHA512 };

@@ -35,7 +35,7 @@ shared_judge(struct shared *shared, const uint8_t *in, size_t in_len,
         return STATUS_AUTH;
     user_len = in_len - DIGEST_HEX - 1;
     if (in[user_len] != ' ' || !clean_request(in, user_len) ||
-        !digest_is_hex(in + user_len + 1, DIGEST_HEX))
+        !digest_is_hex(in + user_len + 1))
         return STATUS_AUTH;
     memcpy(shared->user, in, user_len);
     shared->user[user_len] = '\0';

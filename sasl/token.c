@@ -44,7 +44,7 @@ framed(const uint8_t *token, size_t len, const char id[2], size_t *len_out)
     size_t size;
     size_t inner = 0;
 
-    if (token == NULL || len < 2 || token[0] != 0x60)
+    if (token == NULL || len == 0 || token[0] != 0x60)
         return NULL;
     size = der_length(token + 1, len - 1, &inner);
     token += 1 + size;
