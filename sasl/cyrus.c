@@ -367,14 +367,15 @@ cyrus_authzid(const struct cyrus *cyrus)
 
 /* ---- the security layer ---- */
 
-unsigned
-cyrus_ssf(const struct cyrus *cyrus)
+int
+cyrus_ssf(const struct cyrus *cyrus, unsigned *ssf_out)
 {
     const void *ssf = NULL;
 
     if (sasl_getprop(cyrus->conn, SASL_SSF, &ssf) != SASL_OK || ssf == NULL)
-        return 0;
-    return *(const sasl_ssf_t *)ssf;
+        return STATUS_TEMP;
+    *ssf_out = *(const sasl_ssf_t *)ssf;
+    return STATUS_OK;
 }
 
 size_t

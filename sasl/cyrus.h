@@ -54,8 +54,10 @@ const char *cyrus_authzid(const struct cyrus *cyrus);
 
 /* ---- after STATUS_OK: the security layer ---- */
 
-unsigned cyrus_ssf(const struct cyrus *cyrus); /* 0 = none */
-size_t cyrus_clear_max(const struct cyrus *cyrus);
+/* Its strength, 0 = there is none; STATUS_OK, STATUS_TEMP: who doesn't know
+ * must not take it for none. */
+int cyrus_ssf(const struct cyrus *cyrus, unsigned *ssf_out) MUST_USE;
+size_t cyrus_clear_max(const struct cyrus *cyrus); /* 0 = not known */
 /* One packet, with its length in front.  STATUS_OK, STATUS_TEMP,
  * STATUS_NO_MEMORY. */
 int cyrus_encode(struct cyrus *cyrus, const uint8_t *clear, size_t len,

@@ -212,7 +212,8 @@ ask_host(struct gssapi *gssapi, struct mech_ask *ask)
 {
     struct identity *identity = &gssapi->identity;
     const char *authzid = cyrus_authzid(gssapi->cyrus);
-    int status = STATUS_OK;
+    unsigned ssf = 0;
+    int status;
 
     if (!is_same_principal(identity->principal,
                            cyrus_authcid(gssapi->cyrus)))
@@ -223,13 +224,15 @@ ask_host(struct gssapi *gssapi, struct mech_ask *ask)
                    authzid);
     /* Now, because after the host's yes nothing may fail: the client would
      * be sent in clear what it believes sealed. */
-    if (cyrus_ssf(gssapi->cyrus) > 0) {
-        status = gsslayer_new(gssapi->cyrus, gssapi->sequence,
+    status = cyrus_ssf(gssapi->cyrus, &ssf);
+    if (status == STATUS_OK && ssf > 0) {
+        status = gsslayer_new(gssapi->cyrus, ssf, gssapi->sequence,
                               &gssapi->layer);
-        if (status != STATUS_OK)
-            return status;
-        gssapi->cyrus = NULL;
+        if (status == STATUS_OK)
+            gssapi->cyrus = NULL;
     }
+    if (status != STATUS_OK)
+        return refuse(gssapi, status, "no layer can be made");
     status = identity_ask(identity, gssapi->world, gssapi->peer, ask);
     if (status == STATUS_PENDING)
         gssapi->stage = WAIT_ANSWER;

@@ -16,6 +16,7 @@
 
 struct gsslayer {
     struct cyrus *cyrus;
+    size_t clear_max;
     uint64_t expected; /* sequence number of the client's next token */
     bool sealed;
     bool broken; /* nothing may follow what was refused */
@@ -27,7 +28,7 @@ layer_encode(void *state, const uint8_t *clear, size_t len, struct buf *out)
     struct gsslayer *layer = state;
 
     /* libsasl2 would make several packets of more. */
-    if (layer->broken || len == 0 || len > cyrus_clear_max(layer->cyrus))
+    if (layer->broken || len == 0 || len > layer->clear_max)
         return STATUS_TEMP;
     return cyrus_encode(layer->cyrus, clear, len, out);
 }
@@ -95,19 +96,24 @@ layer_free(void *state)
 }
 
 int
-gsslayer_new(struct cyrus *cyrus, uint64_t sequence,
+gsslayer_new(struct cyrus *cyrus, unsigned ssf, uint64_t sequence,
              struct mech_layer *layer_out)
 {
-    struct gsslayer *layer = calloc(1, sizeof(*layer));
+    const size_t clear_max = cyrus_clear_max(cyrus);
+    struct gsslayer *layer;
 
+    if (clear_max == 0)
+        return STATUS_TEMP;
+    layer = calloc(1, sizeof(*layer));
     if (layer == NULL)
         return STATUS_NO_MEMORY;
     layer->cyrus = cyrus;
+    layer->clear_max = clear_max;
     layer->expected = sequence + 1;
-    layer_out->ssf = cyrus_ssf(cyrus);
-    layer->sealed = layer_out->ssf > 1;
+    layer->sealed = ssf > 1;
+    layer_out->ssf = ssf;
     layer_out->packet_max = LAYER_PACKET_MAX;
-    layer_out->clear_max = cyrus_clear_max(cyrus);
+    layer_out->clear_max = clear_max;
     layer_out->encode = layer_encode;
     layer_out->decode = layer_decode;
     layer_out->free = layer_free;

@@ -76,6 +76,33 @@ __wrap_open(const char *path, int flags, ...)
     return faults_now("open") ? -1 : __real_open(path, flags, mode);
 }
 
+/* The replay cache that libkrb5 says it uses, if not ours. */
+static struct {
+    bool is_it;
+    const char *name; /* NULL = none */
+} other_cache;
+
+long __real_profile_get_string(profile_t profile, const char *name,
+                               const char *subname, const char *subsubname,
+                               const char *usual, char **out);
+long __wrap_profile_get_string(profile_t profile, const char *name,
+                               const char *subname, const char *subsubname,
+                               const char *usual, char **out);
+
+long
+__wrap_profile_get_string(profile_t profile, const char *name,
+                          const char *subname, const char *subsubname,
+                          const char *usual, char **out)
+{
+    if (faults_now("profile_get_string"))
+        return krb5_fault();
+    if (!other_cache.is_it)
+        return __real_profile_get_string(profile, name, subname, subsubname,
+                                         usual, out);
+    *out = other_cache.name != NULL ? strdup(other_cache.name) : NULL;
+    return 0;
+}
+
 FAULT(krb5_error_code, krb5_init_context, krb5_fault(), (krb5_context *out),
       (out))
 FAULT(krb5_error_code, krb5_init_context_profile, krb5_fault(),
@@ -142,10 +169,6 @@ FAULT(long, profile_init_vtable, krb5_fault(),
 FAULT(long, profile_get_values, krb5_fault(),
       (profile_t profile, const char *const *names, char ***out),
       (profile, names, out))
-FAULT(long, profile_get_string, krb5_fault(),
-      (profile_t profile, const char *name, const char *subname,
-       const char *subsubname, const char *usual, char **out),
-      (profile, name, subname, subsubname, usual, out))
 FAULT(OM_uint32, gss_acquire_cred_from,
       (*minor = (OM_uint32)krb5_fault(), GSS_S_FAILURE),
       (OM_uint32 * minor, gss_name_t name, OM_uint32 time, gss_OID_set mechs,
@@ -177,6 +200,8 @@ FAULT(int, sasl_server_step, sasl_fault(),
       (sasl_conn_t *conn, const char *in, unsigned len, const char **out,
        unsigned *len_out),
       (conn, in, len, out, len_out))
+FAULT(int, sasl_getprop, sasl_fault(),
+      (sasl_conn_t *conn, int number, const void **out), (conn, number, out))
 FAULT(int, sasl_encode, sasl_fault(),
       (sasl_conn_t *conn, const char *in, unsigned len, const char **out,
        unsigned *len_out),
@@ -338,6 +363,15 @@ check_blame(int status)
     CHECK(fair);
 }
 
+static void
+new_peer(void)
+{
+    memset(&login, 0, sizeof(login));
+    login.peer.address = "127.0.0.1";
+    login.peer.session_id = "s1";
+    login.peer.log = no_log;
+}
+
 /* A login with the n-th call failing, and one behind it. */
 static bool
 once(int (*attempt)(void), size_t n, enum fault_kind kind)
@@ -345,10 +379,7 @@ once(int (*attempt)(void), size_t n, enum fault_kind kind)
     const char *failed;
     int status;
 
-    memset(&login, 0, sizeof(login));
-    login.peer.address = "127.0.0.1";
-    login.peer.session_id = "s1";
-    login.peer.log = no_log;
+    new_peer();
     faults_arm(n, kind);
     status = open_world();
     if (status == STATUS_OK)
@@ -419,6 +450,27 @@ TEST(plain_that_needs_saslprep_with_each_call_failing)
 {
     without_tickets("Pa\xc3\x9fwort\xc3\xa4");
     sweep(by_plain, 9);
+}
+
+/* Up to the host's first question: his mailbox has another name. */
+static int
+by_name_beyond_ascii(void)
+{
+    static const char message[] = "\0\xc3\xa5lice\0secret";
+    int status = start("plain");
+
+    if (status == STATUS_OK)
+        status = step(message, sizeof(message) - 1);
+    if (status != STATUS_PENDING)
+        return status;
+    CHECK_STR(login.ask.user, "\xc3\xa5lice");
+    return STATUS_OK;
+}
+
+TEST(name_that_needs_saslprep_with_each_call_failing)
+{
+    without_tickets("");
+    sweep(by_name_beyond_ascii, 7);
 }
 
 static void
@@ -610,7 +662,7 @@ by_kpop(void)
 }
 
 static void
-sweep_kpop(size_t least)
+new_client(void)
 {
     char options[700];
 
@@ -618,6 +670,12 @@ sweep_kpop(size_t least)
                    "--service pop@localhost --ccache %s --mutual",
                    realm_path("alice.cc"));
     client = client_new(options);
+}
+
+static void
+sweep_kpop(size_t least)
+{
+    new_client();
     sweep(by_kpop, least);
     client_free(client);
 }
@@ -626,6 +684,51 @@ TEST(kpop_with_each_call_failing)
 {
     with_tickets();
     sweep_kpop(30);
+}
+
+/* Where another one is used, a ticket could be used again. */
+TEST(a_library_that_has_another_replay_cache_lets_nobody_in)
+{
+    static const char *const names[] = { NULL, "none:", "dfl:" };
+
+    with_tickets();
+    new_client();
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        new_peer();
+        CHECK_INT(open_world(), STATUS_OK);
+        other_cache.is_it = true;
+        other_cache.name = names[i];
+        CHECK_INT(by_kpop(), STATUS_TEMP);
+        hang_up();
+        other_cache.is_it = false;
+        CHECK_INT(by_kpop(), STATUS_OK);
+        hang_up();
+        sasl_world_free(login.world);
+    }
+    client_free(client);
+}
+
+/* What a client hears who has sent no ticket at all. */
+static int
+by_refusal(void)
+{
+    int status;
+
+    buf_init(&login.out, 65536);
+    faults_inside(true);
+    status = apreq_refusal(login.world, 60, "no ticket", &login.out);
+    faults_inside(false);
+    if (status == STATUS_OK)
+        CHECK_INT(buf_data(&login.out)[0], 0x7e);
+    else
+        CHECK_INT(buf_len(&login.out), 0);
+    return status;
+}
+
+TEST(refusals_with_each_call_failing)
+{
+    without_tickets("");
+    sweep(by_refusal, 6);
 }
 
 static const char *
@@ -723,6 +826,7 @@ by_gssapi_with_layer(void)
         return status;
     CHECK_INT(login.mech->layer(login.state, &layer), STATUS_OK);
     CHECK_INT(layer.ssf, 256);
+    CHECK(layer.clear_max > 0);
     status = exchange_packets(&layer);
     layer.free(layer.state);
     return status;
@@ -764,11 +868,14 @@ TEST(the_look_before_the_first_login_with_each_call_failing)
 TEST_MAIN("sasl_faults",
           T(plain_with_each_call_failing),
           T(plain_that_needs_saslprep_with_each_call_failing),
+          T(name_that_needs_saslprep_with_each_call_failing),
           T(cram_md5_with_each_call_failing),
           T(apop_with_each_call_failing),
           T(scram_with_each_call_failing),
           T(external_with_each_call_failing),
           T(kpop_with_each_call_failing),
+          T(a_library_that_has_another_replay_cache_lets_nobody_in),
+          T(refusals_with_each_call_failing),
           T(kpop_by_the_map_with_each_call_failing),
           T(gssapi_with_each_call_failing),
           T(gssapi_with_a_layer_and_each_call_failing),
