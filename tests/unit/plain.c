@@ -126,6 +126,27 @@ TEST(password_that_changes_is_tried_as_it_was_typed_too)
     talk_end(&talk);
 }
 
+/* U+00AD is mapped to nothing, U+FDFA to eighteen letters. */
+TEST(password_that_saslprep_leaves_nothing_or_too_much_of_stays)
+{
+    char message[8 + 85 * 3 + 1] = "\0alice\0";
+    struct talk talk;
+
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, MESSAGE("\0alice\0\xc2\xad")),
+              STATUS_PENDING);
+    CHECK_MEM(talk.ask.password, talk.ask.password_len, "\xc2\xad", 2);
+    CHECK_INT(talk_answer(&talk, STATUS_AUTH), STATUS_AUTH);
+    talk_end(&talk);
+    for (size_t i = 0; i < 85; i++)
+        memcpy(message + 7 + i * 3, "\xef\xb7\xba", 3);
+    talk_start(&talk);
+    CHECK_INT(talk_step(&talk, message, 7 + 85 * 3), STATUS_PENDING);
+    CHECK_MEM(talk.ask.password, talk.ask.password_len, message + 7, 85 * 3);
+    CHECK_INT(talk_answer(&talk, STATUS_AUTH), STATUS_AUTH);
+    talk_end(&talk);
+}
+
 /* Each spelling would be a fresh start for who guesses. */
 TEST(other_spelling_of_an_ascii_name_is_refused)
 {
@@ -305,6 +326,7 @@ TEST_MAIN("plain",
           T(without_initial_response_it_is_asked_for),
           T(names_and_passwords_are_prepared),
         T(password_that_changes_is_tried_as_it_was_typed_too),
+        T(password_that_saslprep_leaves_nothing_or_too_much_of_stays),
         T(other_spelling_of_an_ascii_name_is_refused),
         T(password_then_authorize_then_ok),
           T(a_no_of_the_host_is_final),

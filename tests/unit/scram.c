@@ -434,6 +434,23 @@ TEST(lengths_of_the_first_message)
     end(&talk);
 }
 
+TEST(a_name_has_up_to_255_octets)
+{
+    char text[300] = "n,,n=";
+    struct talk talk;
+
+    memset(text + 5, 'u', 256);
+    memcpy(text + 5 + 255, ",r=abc", 7);
+    begin(&talk, "SCRAM-SHA-256");
+    CHECK_INT(say(&talk, text), STATUS_CONTINUE);
+    end(&talk);
+    memcpy(text + 5 + 255, "u,r=abc", 8);
+    begin(&talk, "SCRAM-SHA-256");
+    CHECK_INT(say(&talk, text), STATUS_AUTH);
+    CHECK_INT(buf_len(&talk.out), 0);
+    end(&talk);
+}
+
 TEST(extensions_behind_the_nonce_are_signed_and_ignored)
 {
     char signature[200], without[600];
@@ -688,7 +705,7 @@ TEST_MAIN("scram", T(x1_right_secret_logs_in_and_the_server_proves_itself),
           T(names_with_commas_and_equals_signs),
           T(authzid_of_another_gives_no_mailbox),
           T(first_messages_that_are_refused),
-          T(lengths_of_the_first_message),
+          T(lengths_of_the_first_message), T(a_name_has_up_to_255_octets),
           T(extensions_behind_the_nonce_are_signed_and_ignored),
           T(last_messages_that_are_refused), T(proofs_that_are_refused),
           T(nothing_stands_behind_the_proof),
