@@ -1,3 +1,4 @@
+/* LDFLAGS: -Wl,--wrap=mech_find */
 /*
  * exchange.c - the module's own mechanisms driven directly, as a process that
  * only authenticates does: who gets one, who gets in, and what happens to a
@@ -7,6 +8,7 @@
  */
 #include <string.h>
 
+#include "sasl/mech.h"
 #include "tests/lib/check.h"
 #include "tests/unit/stub.h"
 
@@ -286,6 +288,117 @@ TEST(an_older_host_s_outcome_is_not_written_past_its_size)
     end();
 }
 
+/* ---- mechanisms with bugs ---- */
+
+const struct mech *__real_mech_find(const char *name);
+const struct mech *__wrap_mech_find(const char *name);
+
+static const struct mech *buggy; /* in place of each, or NULL */
+static int buggy_status;         /* of its step */
+static enum mech_need buggy_need;
+
+const struct mech *
+__wrap_mech_find(const char *name)
+{
+    return buggy != NULL ? buggy : __real_mech_find(name);
+}
+
+static int
+buggy_start(struct sasl_world *world, const struct mech_peer *peer,
+            void **state_out)
+{
+    (void)world, (void)peer;
+    *state_out = &buggy_status;
+    return STATUS_OK;
+}
+
+static int
+buggy_step(void *state, const uint8_t *in, size_t in_len, struct buf *out,
+           struct mech_ask *ask)
+{
+    (void)in, (void)in_len, (void)out;
+    memset(ask, 0, sizeof(*ask));
+    ask->need = buggy_need;
+    ask->user = "alice";
+    ask->password = (const uint8_t *)"secret";
+    ask->password_len = 6;
+    return *(int *)state;
+}
+
+/* Believes any answer. */
+static int
+buggy_resume(void *state, int result, const uint8_t *known, size_t known_len,
+             struct buf *out, struct mech_ask *ask)
+{
+    (void)state, (void)known, (void)out, (void)ask;
+    CHECK_INT(known_len, 0);
+    return result;
+}
+
+static void
+buggy_free(void *state)
+{
+    (void)state;
+}
+
+static void
+begin_buggy(const struct kpop_host *table, int status, enum mech_need need)
+{
+    static const struct mech mech = { "KPOP", buggy_start, buggy_step,
+                                      buggy_resume, buggy_free, NULL };
+
+    stub_begin(&stub, table);
+    buggy = &mech;
+    buggy_status = status;
+    buggy_need = need;
+    CHECK_INT(make("KPOP", "kpop", 0), KPOP_OK);
+}
+
+static void
+end_buggy(void)
+{
+    CHECK_STR(user(), "");
+    CHECK_INT(stub.asked[STUB_AUTHORIZE], 0);
+    CHECK(!stub_logged(&stub, "auth.ok"));
+    end();
+    buggy = NULL;
+}
+
+TEST(a_mechanism_that_forgets_authorize_lets_nobody_in)
+{
+    static const int statuses[] = { STATUS_OK, STATUS_PENDING };
+
+    for (size_t i = 0; i < 2; i++) {
+        begin_buggy(&stub_passwords, statuses[i], MECH_PASSWORD);
+        CHECK_INT(step("", 0), KPOP_TEMP);
+        CHECK_INT(stub.asked[STUB_PASSWORD], i);
+        CHECK(stub_logged(&stub, "mechanism ended without authorize"));
+        CHECK_INT(step("", 0), KPOP_INVALID); /* it is over */
+        end_buggy();
+    }
+}
+
+TEST(a_mechanism_in_disorder_is_no_fault_of_the_host_s)
+{
+    begin_buggy(&stub_passwords, STATUS_INVALID, MECH_PASSWORD);
+    CHECK_INT(step("", 0), KPOP_TEMP);
+    CHECK_INT(stub.misuses, 0);
+    end_buggy();
+}
+
+TEST(what_the_host_cannot_be_asked_it_answers_with_no)
+{
+    static const enum mech_need needs[] = { MECH_PASSWORD, MECH_SECRET };
+    struct kpop_host table = stub_passwords;
+
+    table.verify_password = NULL; /* lookup_secret is none's */
+    for (size_t i = 0; i < 2; i++) {
+        begin_buggy(&table, STATUS_PENDING, needs[i]);
+        CHECK_INT(step("", 0), KPOP_AUTH);
+        end_buggy();
+    }
+}
+
 TEST_MAIN("exchange", T(a_right_password_and_authorize_give_the_user),
           T(a_wrong_password_is_not_even_authorized),
           T(another_s_mailbox_is_denied),
@@ -300,4 +413,7 @@ TEST_MAIN("exchange", T(a_right_password_and_authorize_give_the_user),
           T(an_exchange_freed_inside_a_callback_asks_nothing_more),
           T(an_exchange_that_is_over_takes_no_step),
           T(no_initial_response_is_asked_for), T(junk_is_a_failed_login),
-          T(an_older_host_s_outcome_is_not_written_past_its_size))
+          T(an_older_host_s_outcome_is_not_written_past_its_size),
+          T(a_mechanism_that_forgets_authorize_lets_nobody_in),
+          T(a_mechanism_in_disorder_is_no_fault_of_the_host_s),
+          T(what_the_host_cannot_be_asked_it_answers_with_no))
