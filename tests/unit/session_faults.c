@@ -239,9 +239,9 @@ check_promises(const char *service)
 }
 
 static void
-begin(void)
+begin_with(const struct kpop_host *table)
 {
-    stub_begin(&stub, &stub_passwords);
+    stub_begin(&stub, table);
     CHECK_INT(stub.api->set(stub.plugin, "tls_certificate",
                             fixture_path("server.pem"), NULL, 0), KPOP_OK);
     CHECK_INT(stub.api->set(stub.plugin, "tls_key",
@@ -251,12 +251,24 @@ begin(void)
     CHECK_INT(stub.api->ready(stub.plugin, NULL, 0), KPOP_OK);
 }
 
+static void
+new_context(void)
+{
+    fixture_begin();
+    context = SSL_CTX_new(TLS_client_method());
+    CHECK(context != NULL);
+    CHECK_INT(SSL_CTX_use_certificate_file(
+                  context, fixture_path("server.pem"), SSL_FILETYPE_PEM), 1);
+    CHECK_INT(SSL_CTX_use_PrivateKey_file(
+                  context, fixture_path("server.key"), SSL_FILETYPE_PEM), 1);
+}
+
 static const char *
 once(const char *service, size_t n)
 {
     const char *failed;
 
-    begin();
+    begin_with(&stub_passwords);
     faults_arm(n, FAULT_MEMORY);
     play(service);
     failed = faults_disarm();
@@ -278,13 +290,7 @@ sweep(const char *service)
 {
     size_t n = 0;
 
-    fixture_begin();
-    context = SSL_CTX_new(TLS_client_method());
-    CHECK(context != NULL);
-    CHECK_INT(SSL_CTX_use_certificate_file(
-                  context, fixture_path("server.pem"), SSL_FILETYPE_PEM), 1);
-    CHECK_INT(SSL_CTX_use_PrivateKey_file(
-                  context, fixture_path("server.key"), SSL_FILETYPE_PEM), 1);
+    new_context();
     while (once(service, n) != NULL && n < 10000)
         n++;
     CHECK(n > 30 && n < 10000);
@@ -299,6 +305,85 @@ TEST(session_by_stls_with_each_call_failing)
 TEST(session_on_pop3s_with_each_call_failing)
 {
     sweep("pop3s");
+}
+
+/* ---- a host that takes a connection whose octets are our TLS's ---- */
+
+static void
+begin_takeover(const char *service)
+{
+    new_context();
+    begin_with(&stub_exchange);
+    client_begin();
+    CHECK(connect_to(service));
+    run();
+}
+
+static void
+shake(void)
+{
+    client.shakes = true;
+    run();
+    CHECK(SSL_is_init_finished(client.ssl));
+}
+
+/* The server's answers to it are all that is in client.heard. */
+static void
+log_in_again(void)
+{
+    static const char lines[] = "USER alice\r\nPASS secret\r\n";
+
+    memset(client.heard, 0, sizeof(client.heard));
+    client.heard_len = 0;
+    CHECK_INT(SSL_write(client.ssl, lines, sizeof(lines) - 1),
+              sizeof(lines) - 1);
+    run();
+}
+
+static void
+end_takeover(void)
+{
+    CHECK((stub.api->wants(stub.session) & KPOP_IS_TAKEN) == 0);
+    stub_end(&stub);
+    SSL_free(client.ssl);
+    SSL_CTX_free(context);
+}
+
+TEST(connection_inside_our_tls_is_not_taken)
+{
+    begin_takeover("pop3s");
+    shake();
+    stub.answers[STUB_START] = KPOP_TAKEN;
+    log_in_again();
+    CHECK(heard("-ERR [SYS/TEMP]"));
+    CHECK_INT(stub.ends, 1);
+    stub.answers[STUB_START] = 0;
+    log_in_again();
+    CHECK(!heard("-ERR"));
+    CHECK((stub.api->wants(stub.session) & KPOP_IS_LOGGED_IN) != 0);
+    end_takeover();
+}
+
+/* KPOP may ask again after a passing trouble, but not who is gone. */
+TEST(exchange_that_ended_by_taking_is_not_asked_again)
+{
+    static const char hello[] = "\0\0\0\x13KRB5_SENDAUTH_V1.0\0\0\0\0\x09"
+                                "KPOPV1.0\0\0\0\0\x04n\x02zz";
+
+    begin_takeover("kpop");
+    (void)stub.api->input(stub.session, hello, sizeof(hello) - 1, 1);
+    run();
+    say_clear("STLS\r\n");
+    shake();
+    stub.answers[STUB_STEP] = KPOP_TAKEN;
+    log_in_again();
+    CHECK(heard("-ERR [SYS/TEMP]"));
+    CHECK_INT(stub.ends, 1);
+    stub.answers[STUB_STEP] = 0;
+    log_in_again();
+    CHECK(heard("-ERR [SYS/TEMP]"));
+    CHECK_INT(stub.asked[STUB_STEP], 1);
+    end_takeover();
 }
 
 /* ---- inside a security layer ---- */
@@ -524,5 +609,7 @@ TEST(files_are_cleaned_up)
 
 TEST_MAIN("session_faults", T(session_by_stls_with_each_call_failing),
           T(session_on_pop3s_with_each_call_failing),
+          T(connection_inside_our_tls_is_not_taken),
+          T(exchange_that_ended_by_taking_is_not_asked_again),
           T(session_inside_a_layer_with_each_call_failing),
           T(files_are_cleaned_up))
