@@ -26,11 +26,24 @@ turn(const uint8_t *from, size_t len, struct buf *out)
         buf_claim(out, len);
 }
 
+/* More than there is room for. */
+static void
+flood(struct buf *out)
+{
+    static const uint8_t much[LAYER_PACKET_MAX];
+
+    while (!buf_failed(out))
+        buf_append(out, much, sizeof(much));
+}
+
+/* "*" becomes too much, as it does below. */
 static int
 encode(void *state, const uint8_t *clear, size_t len, struct buf *out)
 {
     (void)state;
     CHECK(len >= 1 && len <= CLEAR_MAX);
+    if (*clear == '*')
+        flood(out);
     buf_append_u32(out, (uint32_t)len);
     turn(clear, len, out);
     return STATUS_OK;
@@ -46,7 +59,9 @@ decode(void *state, const uint8_t *packet, size_t len, struct buf *out,
         *error_out = "forged";
         return STATUS_INVALID;
     }
-    if (len > 1 || packet[0] != '0')
+    if (len == 1 && packet[0] == '*')
+        flood(out);
+    else if (len > 1 || packet[0] != '0')
         turn(packet, len, out);
     return STATUS_OK;
 }
@@ -190,6 +205,19 @@ TEST(forged_packet_is_told)
     layer_end(layer);
 }
 
+TEST(what_finds_no_room_is_told)
+{
+    struct layer *layer = layer_make(100, 0);
+    const char *why;
+    size_t used;
+
+    CHECK_INT(feed(layer, "\0\0\0\1*", 5, &why), STATUS_NO_MEMORY);
+    CHECK_STR(why, ""); /* nothing is wrong with the packet */
+    CHECK_INT(layer_wrap(layer, (const uint8_t *)"*", 1, &used),
+              STATUS_NO_MEMORY);
+    layer_end(layer);
+}
+
 TEST(output_is_cut_into_packets)
 {
     struct layer *layer = layer_make(100, 0);
@@ -223,4 +251,5 @@ TEST_MAIN("layer", T(packet_comes_in_any_pieces),
           T(packet_without_content_is_skipped),
           T(oversize_and_empty_packets_are_refused_at_their_length),
           T(input_in_the_clear_is_refused), T(forged_packet_is_told),
+          T(what_finds_no_room_is_told),
           T(output_is_cut_into_packets), T(plain_octets_are_counted_down))

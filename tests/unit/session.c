@@ -165,6 +165,35 @@ TEST(a_user_name_that_is_too_long_logs_nobody_in)
     stub_end(&stub);
 }
 
+static const char *unclean;
+
+static int32_t
+authorize_unclean(void *conn, struct kpop_op *op,
+                  const struct kpop_identity *identity)
+{
+    (void)conn, (void)identity;
+    CHECK_INT(stub.api->put_user(NULL, "alice"), KPOP_INVALID);
+    CHECK_INT(stub.api->put_user(op, unclean), KPOP_INVALID);
+    return KPOP_OK;
+}
+
+TEST(a_user_name_that_is_none_or_unclean_logs_nobody_in)
+{
+    static const char *const names[] = { "al\nice", "alice\x7f", "", NULL };
+    struct kpop_host table = stub_passwords;
+
+    table.authorize = authorize_unclean;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        unclean = names[i];
+        begin(&table);
+        stub_say(&stub, login);
+        CHECK(stub_got(&stub, "-ERR [SYS/TEMP]"));
+        CHECK_INT(stub.boxes, 0);
+        CHECK(stub_logged(&stub, "a value that is not allowed"));
+        stub_end(&stub);
+    }
+}
+
 static int32_t
 open_twice(void *conn, struct kpop_op *op, const struct kpop_open *what)
 {
@@ -291,6 +320,27 @@ TEST(done_inside_cancel_is_an_answer)
         CHECK(stub.kept == NULL);
         stub_end(&stub);
     }
+}
+
+TEST(a_session_is_closed_once)
+{
+    struct kpop_session *session;
+    struct kpop_stats stats = { .size = sizeof(stats) };
+
+    begin(&stub_passwords);
+    stub.mode = STUB_LATER;
+    stub_say(&stub, login);
+    session = stub.session;
+    stub_hangup(&stub);
+    stub.api->session_close(session); /* the question keeps it */
+    stub.api->session_close(NULL);
+    CHECK(stub_answer(&stub));
+    stub.api->stats(stub.plugin, &stats);
+    CHECK_INT(stats.sessions_open, 0);
+    CHECK(stub_logged(&stub, "session.end "));
+    CHECK(strstr(strstr(stub.log, "session.end ") + 1, "session.end ")
+          == NULL);
+    stub_end(&stub);
 }
 
 TEST(session_close_inside_each_callback_is_survived)
@@ -820,6 +870,24 @@ TEST(a_taken_connection_is_the_host_s)
     stub_end(&stub);
 }
 
+/* One that only passes connections on has no store. */
+TEST(a_host_without_a_store_opens_no_maildrop)
+{
+    struct kpop_host table = stub_exchange;
+
+    table.open = NULL;
+    table.list = NULL;
+    table.fetch = NULL;
+    table.commit = NULL;
+    table.close = NULL;
+    begin(&table);
+    stub_say(&stub, login);
+    CHECK(stub_got(&stub, "-ERR [SYS/PERM]"));
+    CHECK((wants() & KPOP_IS_LOGGED_IN) == 0);
+    CHECK(stub_logged(&stub, "op=open result=perm"));
+    stub_end(&stub);
+}
+
 TEST(stls_is_done_by_a_host_that_has_tls_of_its_own)
 {
     struct kpop_facts facts = { .size = sizeof(facts), .service = "pop3",
@@ -888,11 +956,13 @@ TEST_MAIN("session",
           T(a_fetch_of_more_than_the_buffer_drops_the_connection),
           T(facts_that_were_not_asked_for_fail_the_question),
           T(a_user_name_that_is_too_long_logs_nobody_in),
+          T(a_user_name_that_is_none_or_unclean_logs_nobody_in),
           T(a_second_box_fails_open_and_the_first_is_closed),
           T(mechanisms_cannot_be_kept),
           T(a_hang_up_at_each_question_closes_and_ends_exactly_once),
           T(a_box_that_comes_late_is_closed_when_open_is_done),
           T(done_inside_cancel_is_an_answer),
+          T(a_session_is_closed_once),
           T(session_close_inside_each_callback_is_survived),
           T(session_close_inside_a_callback_that_ticked_is_survived),
           T(input_within_a_question_that_a_done_asked_is_heard),
@@ -920,6 +990,7 @@ TEST_MAIN("session",
           T(store_failures_are_no_login_failures),
           T(the_same_kpop_step_may_be_asked_again_after_temp),
           T(a_taken_connection_is_the_host_s),
+          T(a_host_without_a_store_opens_no_maildrop),
           T(stls_is_done_by_a_host_that_has_tls_of_its_own),
           T(octets_behind_stls_of_the_host_end_the_session),
           T(tls_started_without_need_is_invalid),
