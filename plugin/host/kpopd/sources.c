@@ -21,7 +21,7 @@ open_passwords(struct sources *sources, enum auth_pool pool, char *error,
 
     switch (s->password_source) {
     case PASSWORDS_NONE:
-        return 0;
+        break;
     case PASSWORDS_FILE:
         /* All pools: a locked account is locked for tickets too. */
         sources->passdb = passdb_open(s->password_where, error, error_size);
@@ -35,7 +35,7 @@ open_passwords(struct sources *sources, enum auth_pool pool, char *error,
             return 0;
         return cyrus_begin(error, error_size);
     }
-    return -1;
+    return 0;
 }
 
 static int
@@ -46,7 +46,7 @@ open_secrets(struct sources *sources, enum auth_pool pool, char *error,
 
     switch (s->secret_source) {
     case SECRETS_NONE:
-        return 0;
+        break;
     case SECRETS_FILE:
         if (secretdb_check(s->secret_where, error, error_size) != 0)
             return -1;
@@ -62,7 +62,7 @@ open_secrets(struct sources *sources, enum auth_pool pool, char *error,
             return -1;
         return cyrus_begin(error, error_size);
     }
-    return -1;
+    return 0;
 }
 
 int
