@@ -1,4 +1,4 @@
-/* LDFLAGS: -Wl,--wrap=process_now,--wrap=realloc */
+/* LDFLAGS: -Wl,--wrap=process_now,--wrap=realloc,--wrap=ipc_recv */
 /*
  * kpopd_auth.c - an auth process as a worker sees it, hostile ones too: what
  * it allows, how many half-finished exchanges it keeps, what a worker that
@@ -42,10 +42,13 @@ static struct {
     _Atomic uint64_t ahead; /* of the clock, milliseconds */
     _Atomic int left;       /* calls of realloc(), if not all */
     _Atomic bool short_of_memory;
+    _Atomic bool wakes_early; /* the next that reads: nothing is there */
 } *fault;
 
 uint64_t __real_process_now(void);
 uint64_t __wrap_process_now(void);
+ssize_t __real_ipc_recv(int fd, void *buffer, size_t size, int *pass_out);
+ssize_t __wrap_ipc_recv(int fd, void *buffer, size_t size, int *pass_out);
 void *__real_realloc(void *old, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 
@@ -63,6 +66,15 @@ __wrap_realloc(void *old, size_t size)
         && atomic_fetch_sub(&fault->left, 1) <= 0)
         return NULL;
     return __real_realloc(old, size);
+}
+
+ssize_t
+__wrap_ipc_recv(int fd, void *buffer, size_t size, int *pass_out)
+{
+    if (fault == NULL || !atomic_exchange(&fault->wakes_early, false))
+        return __real_ipc_recv(fd, buffer, size, pass_out);
+    errno = EAGAIN;
+    return -1;
 }
 
 /* One auth process of the password pool. */
@@ -387,6 +399,19 @@ TEST(malformed_request_closes_its_channel_only)
     stop(&process);
 }
 
+TEST(waking_for_nothing_loses_no_channel)
+{
+    struct process process = start();
+    int fd = connect_worker(&process);
+
+    begin(fd, 1);
+    atomic_store(&fault->wakes_early, true);
+    CHECK_INT(go_on(fd, 1), KPOP_AUTH);
+    CHECK(!atomic_load(&fault->wakes_early));
+    close(fd);
+    stop(&process);
+}
+
 /* ---- a channel that finds no room: the master starts another process ---- */
 
 TEST(channel_without_memory_ends_the_process)
@@ -524,6 +549,7 @@ static const struct check_test tests[] = {
     T(decided_exchanges_leave_room_without_an_end),
     T(what_is_not_permitted_closes_the_channel_only),
     T(malformed_request_closes_its_channel_only),
+    T(waking_for_nothing_loses_no_channel),
     T(channel_without_memory_ends_the_process),
     T(one_channel_too_many_ends_the_process),
     T(result_that_no_exchange_has_is_a_passing_trouble),
