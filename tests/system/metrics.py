@@ -477,6 +477,7 @@ def silent_scrapers_keep_nobody_out():
 
 def their_process_has_few_rights_and_is_replaced():
     with kpopd() as server, Line(server.ports["pop3"]) as client:
+        tap.equal(get(server)[0], 200)  # who answers has given up its rights
         old = server.children("metrics")
         tap.equal(len(old), 1)
         with open(f"/proc/{old[0]}/status", encoding="ascii") as file:
