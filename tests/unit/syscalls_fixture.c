@@ -89,7 +89,9 @@ install_filter(void)
         sizeof(filter) / sizeof(filter[0]), filter
     };
 
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+    /* Without a judge all calls fail, those to end oneself among them. */
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0
+        || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         return -1;
     return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                         SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
