@@ -328,7 +328,7 @@ def odd_configuration_is_warned_of_in_both_processes():
         tap.contains(answer(dovecot, VERSIONS + frame(request.octets)),
                      b"SYS/TEMP")
         dovecot.await_log(r"kpop-login: .*config\.idle_timeout")
-        dovecot.await_log(r"auth: .*/nonexistent/replay")
+        dovecot.await_log(r"auth[:(].*/nonexistent/replay")
         is_well(dovecot)
 
 
