@@ -6,8 +6,10 @@
 #
 # SPDX-License-Identifier: MIT
 import os
+import pwd
 import random
 import re
+import shutil
 import signal
 import tempfile
 
@@ -18,7 +20,8 @@ net.enter()
 from harness import sasl  # noqa: E402 (inside the network)
 from harness.maildir import Maildir  # noqa: E402
 from harness.realm import Realm  # noqa: E402
-from harness.server import Kpopd, memory, passwords  # noqa: E402
+from harness.server import AUTH_USER, WORKER_USER  # noqa: E402
+from harness.server import Kpopd, check, memory, passwords  # noqa: E402
 from harness.wire import Kpop, Pop3, VERSIONS, frame  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-layers-")
@@ -107,6 +110,66 @@ def r50_11_layer_begins_behind_ok():
         client.ok("DELE 1")
         bye(client)
         tap.equal(len(maildir.names()), 3, "messages left")
+
+
+@tap.helper
+def checked(name, **keys):
+    """A configuration and no state_dir yet; what kpopctl check answers."""
+    directory = os.path.join(scratch.name, name)
+    other = Kpopd(directory, realm, start=False, max_ssf=256,
+                  listen_pop3=f"{net.address()}:0", plaintext="always",
+                  passwords="file:" + passwords(directory, "bob"), **keys)
+    os.rmdir(other.state)
+    return other, check(other.path, other.env)
+
+
+@tap.helper
+def owners(other):
+    """Of the replay caches, by name."""
+    return {name: pwd.getpwuid(os.stat(os.path.join(other.state, name))
+                               .st_uid).pw_name
+            for name in os.listdir(other.state) if name.startswith("replay")}
+
+
+@tap.helper
+def need_root():
+    if os.getuid() != 0:
+        raise tap.Skip("all files are of one user")
+
+
+def state_folder_is_made_where_layers_are_wanted():
+    need_root()
+    other, (status, output) = checked("new")
+    tap.equal(status, 0, output)
+    tap.equal(owners(other), {"replay": AUTH_USER,
+                              "replay.workers": WORKER_USER})
+    other.start().stop()
+
+
+def without_gssapi_there_are_no_layers():
+    need_root()
+    other, (status, output) = checked("none", mechanisms="USER")
+    tap.equal(status, 0, output)
+    tap.equal(owners(other), {"replay": AUTH_USER})
+    other.start().stop()
+
+
+def keytab_that_comes_later_finds_all_as_it_should_be():
+    need_root()
+    other, _ = checked("later", mechanisms="GSSAPI")
+    shutil.rmtree(other.state, ignore_errors=True)
+    os.rename(other.keytab, other.keytab + ".later")
+    tap.equal(check(other.path, other.env)[0], 1, "without a keytab")
+    tap.true("replay.workers" not in os.listdir(other.state), "not yet")
+    os.rename(other.keytab + ".later", other.keytab)
+    Maildir(other, "alice").empty()
+    with other.start():
+        tap.equal(owners(other), {"replay": AUTH_USER,
+                                  "replay.workers": WORKER_USER})
+        with Pop3(other) as client:
+            answer, _ = sasl.run(client, sasl.gssapi(
+                client, gss.reset(), choice=SECRECY + SIZE))
+            tap.equal(answer[:3], "+OK", answer)
 
 
 def r50_11_offer_is_what_max_ssf_allows():

@@ -388,18 +388,30 @@ read_numbers(const struct reading *r)
             s->log_level = i;
 }
 
+/* A site that has only passwords need not have a keytab. */
+static bool
+wants_gssapi(const struct kpop_api *api, struct kpop_plugin *plugin)
+{
+    return words_have(api->get(plugin, "mechanisms"), "GSSAPI")
+           && access(api->get(plugin, "keytab"), F_OK) == 0;
+}
+
+bool
+kpopd_settings_want_layers(const struct kpop_api *api,
+                           struct kpop_plugin *plugin)
+{
+    return wants_gssapi(api, plugin)
+           && strtoul(api->get(plugin, "max_ssf"), NULL, 10) > 0;
+}
+
 /* What kpopd must know of the module's own keys. */
 static int32_t
 read_module_keys(const struct reading *r)
 {
     struct settings *s = r->settings;
+    bool gssapi = wants_gssapi(r->api, r->plugin);
     struct kpop_service service;
     uint32_t i;
-
-    /* A site that has only passwords need not have a keytab. */
-    const bool gssapi =
-        words_have(reading_text(r, "mechanisms"), "GSSAPI")
-        && access(reading_text(r, "keytab"), F_OK) == 0;
 
     for (i = 0;; i++) {
         memset(&service, 0, sizeof(service));
@@ -412,7 +424,7 @@ read_module_keys(const struct reading *r)
     s->external =
         words_have(reading_text(r, "mechanisms"), "EXTERNAL")
         && reading_text(r, "tls_client_ca")[0] != '\0';
-    s->layers = gssapi && strtoul(reading_text(r, "max_ssf"), NULL, 10) > 0;
+    s->layers = kpopd_settings_want_layers(r->api, r->plugin);
     s->state_dir = strdup(reading_text(r, "state_dir"));
     if (asprintf(&s->index_dir, "%s/maildirs", reading_text(r, "state_dir"))
         < 0)

@@ -97,6 +97,10 @@ int32_t kpopd_settings_read(const struct kpop_api *api,
                             struct kpop_plugin *plugin,
                             struct settings *settings_out, char *error,
                             size_t error_size);
+/* Do workers verify tickets, because max_ssf asks for layers and there can be
+ * tickets?  Also before ready. */
+bool kpopd_settings_want_layers(const struct kpop_api *api,
+                                struct kpop_plugin *plugin);
 /* Is there anything for this pool of auth processes to do? */
 bool kpopd_settings_want_pool(const struct settings *settings,
                               enum auth_pool pool);
