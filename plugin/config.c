@@ -171,6 +171,32 @@ listeners_add(struct config *config, const char *service, const char *words)
     return STATUS_OK;
 }
 
+/* Port 0 is another one each time. */
+static int
+listeners_check(const struct keyset *settings, const struct config *config,
+                char *error, size_t error_size)
+{
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct listener *one = &config->listeners[i];
+        char key[sizeof("listen_pop3s")];
+        char sentence[ERROR_MAX];
+
+        for (size_t j = 0; j < i; j++) {
+            const struct listener *other = &config->listeners[j];
+
+            if (one->port == 0 || one->port != other->port
+                || strcmp(one->address, other->address) != 0)
+                continue;
+            text_say(key, sizeof(key), "listen_%s", one->service);
+            text_say(sentence, sizeof(sentence),
+                     "port %u of %s is already one of listen_%s",
+                     (unsigned)one->port, one->address, other->service);
+            return keyset_blame(settings, key, sentence, error, error_size);
+        }
+    }
+    return STATUS_OK;
+}
+
 bool
 config_runs(const struct kpop_plugin *plugin, const struct config *config,
             const char *mechanism)
@@ -244,6 +270,9 @@ config_new(const struct kpop_plugin *plugin, struct config **config_out,
         status = listeners_add(config, "pop3", config->listen_pop3);
     if (status == STATUS_OK)
         status = listeners_add(config, "pop3s", config->listen_pop3s);
+    if (status == STATUS_OK)
+        status = listeners_check(&plugin->settings, config, error,
+                                 error_size);
     if (status == STATUS_OK)
         status = means_open(plugin, config, error, error_size);
     if (status != STATUS_OK) {

@@ -179,6 +179,15 @@ def bad_value_of_each_kind():
         refused_value(key, value, part)
 
 
+def address_that_is_listed_twice():
+    place = f"{net.address()}:{free_port()}"
+    port = place.rpartition(":")[2]
+    refused_value("listen_pop3", place, f"port {port}", "listen_kpop",
+                  listen_kpop=place, plaintext="always")
+    refused_value("listen_pop3", f"{place} {place}", f"port {port}",
+                  "one of listen_pop3", plaintext="always")
+
+
 def value_out_of_range():
     for key, value in (("max_sessions", "0"), ("max_sessions", "1000001"),
                        ("workers", "257"), ("workers", "0"),

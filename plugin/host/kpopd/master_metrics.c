@@ -18,6 +18,7 @@ master_open_metrics(struct master *master, const char *where)
 {
     char error[SETUP_ERROR_MAX];
     char quoted[SETUP_ERROR_MAX + 64];
+    char place[SETUP_ERROR_MAX + 64];
 
     if (where != NULL && master->metrics_at != NULL
         && strcmp(where, master->metrics_at) == 0)
@@ -30,7 +31,8 @@ master_open_metrics(struct master *master, const char *where)
         master->metrics_at = strdup(where);
     else
         log_event(KPOP_LOG_WARNING, "control.metrics",
-                  "error=%s text=\"the metrics can't be read\"",
+                  "metrics=%s error=%s text=\"the metrics can't be read\"",
+                  log_quote(where, place, sizeof(place)),
                   log_quote(error, quoted, sizeof(quoted)));
 }
 
