@@ -52,11 +52,15 @@ give_up(struct engine *engine, const char *why)
     }
 }
 
-/* Into engine->data; false, and answered, when it isn't base64. */
+/* Into engine->data; false, and answered, when it isn't base64.  "=" is an
+ * initial response without octets (RFC 5034 section 4), and curl's answer of
+ * that kind to a challenge, too. */
 static bool
 decode(struct engine *engine, const uint8_t *text, size_t len)
 {
-    int status = base64_decode(&engine->data, text, len);
+    int status = len == 1 && *text == '='
+                     ? STATUS_OK
+                     : base64_decode(&engine->data, text, len);
 
     if (status == STATUS_INVALID)
         give_up(engine, "-ERR that is not base64");
@@ -161,7 +165,7 @@ auth_run(struct engine *engine, const struct cmd_args *args)
                                  "written =");
             return;
         }
-        if (!(len == 1 && *text == '=') && !decode(engine, text, len))
+        if (!decode(engine, text, len))
             return;
     }
     request = engine_ask(engine, ENGINE_START, exchange_answered);

@@ -878,7 +878,7 @@ def r25_14_curl_logs_in_by_external():
     with server("curl", mechanisms="EXTERNAL", tls_client_name="local",
                 tls_client_ca=authority.path) as other:
         Maildir(other, "carol").fill(1)
-        for user, status in (("carol", 0), ("alice", 67)):
+        for user, status in (("carol", 0), ("", 0), ("alice", 67)):
             done = subprocess.run(
                 ["curl", "-q", "-s", "-S", "--cacert", authority.path,
                  "--cert", certificate, "--key", key, "--login-options",
