@@ -331,6 +331,15 @@ judge_keytab(const struct sasl_world *world, const struct keytab_facts *facts)
     return NULL;
 }
 
+/* The library takes it for one of an unknown version. */
+static bool
+is_empty(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
+}
+
 static void
 warn_of_mode(const struct sasl_world *world, mech_log_fn *log, void *log_arg)
 {
@@ -384,7 +393,9 @@ krb_ready(struct sasl_world *world, mech_log_fn *log, void *log_arg,
         return say_code(NULL, code, "Kerberos", "library", error,
                         error_size);
     code = read_keytab(world, krb, &facts);
-    if (code != 0)
+    if (code != 0 && is_empty(path))
+        why = "is empty; remove it and make it with ktadd";
+    else if (code != 0)
         status = say_code(krb->context, code, "keytab", path, error,
                           error_size);
     else

@@ -913,6 +913,9 @@ TEST(ready_names_what_is_wrong)
     settings = usual_settings();
     settings.keytab = realm_path("empty.keytab");
     CHECK_HAS(readiness(&settings), "holds no keys");
+    settings.keytab = realm_path("without-octets");
+    (void)fclose(fopen(settings.keytab, "w"));
+    CHECK_HAS(readiness(&settings), "without-octets: is empty");
     settings = usual_settings();
     settings.keytab = realm_path("host.keytab");
     CHECK_HAS(readiness(&settings), "holds no key of a service");
