@@ -12,12 +12,12 @@
 #include "sasl/cyrus.h"
 
 #include <limits.h>
+#include <pthread.h>
 #include <sasl/sasl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 
 #include "sasl/apreq.h"
 #include "sasl/clean.h"
@@ -37,14 +37,8 @@ struct cyrus {
 
 /* ---- the library ---- */
 
-static once_flag once = ONCE_FLAG_INIT;
-static mtx_t lock; /* the library counts its users without one */
-
-static void
-make_lock(void)
-{
-    (void)mtx_init(&lock, mtx_plain);
-}
+/* The library counts its users without one. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /*
  * The library counts who started it and listens to the first alone.  If we
@@ -58,19 +52,18 @@ start(void)
 {
     int code;
 
-    call_once(&once, make_lock);
-    (void)mtx_lock(&lock);
+    (void)pthread_mutex_lock(&lock);
     code = sasl_server_init(NULL, NULL);
-    (void)mtx_unlock(&lock);
+    (void)pthread_mutex_unlock(&lock);
     return code;
 }
 
 static void
 stop(void)
 {
-    (void)mtx_lock(&lock);
+    (void)pthread_mutex_lock(&lock);
     (void)sasl_server_done();
-    (void)mtx_unlock(&lock);
+    (void)pthread_mutex_unlock(&lock);
 }
 
 /* ---- callbacks of a connection ---- */

@@ -87,13 +87,13 @@ gss_take(struct sasl_world *world, struct gss **gss_out, char *error,
 {
     struct gss *gss;
 
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     gss = world->gss_idle;
     if (gss != NULL) {
         world->gss_idle = gss->next;
         world->gss_idle_count--;
     }
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     if (gss == NULL)
         return gss_new(world, gss_out, error, error_size);
     *gss_out = gss;
@@ -105,14 +105,14 @@ gss_give(struct sasl_world *world, struct gss *gss)
 {
     if (gss == NULL)
         return;
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     if (world->gss_idle_count < IDLE_MAX) {
         gss->next = world->gss_idle;
         world->gss_idle = gss;
         world->gss_idle_count++;
         gss = NULL;
     }
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     gss_free(gss);
 }
 

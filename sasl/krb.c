@@ -79,10 +79,10 @@ krb_new(struct sasl_world *world, struct krb **krb_out)
 
     if (krb == NULL)
         return ENOMEM;
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     if (world->overlay == NULL)
         code = overlay_new(world->replay_name, &world->overlay);
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     if (code == 0)
         code = krb5_init_context_profile(overlay_profile(world->overlay), 0,
                                          &krb->context);
@@ -105,13 +105,13 @@ krb_take(struct sasl_world *world, struct krb **krb_out)
 {
     struct krb *krb;
 
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     krb = world->idle;
     if (krb != NULL) {
         world->idle = krb->next;
         world->idle_count--;
     }
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     if (krb == NULL)
         return krb_new(world, krb_out);
     *krb_out = krb;
@@ -123,14 +123,14 @@ krb_give(struct sasl_world *world, struct krb *krb)
 {
     if (krb == NULL)
         return;
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     if (world->idle_count < IDLE_MAX) {
         krb->next = world->idle;
         world->idle = krb;
         world->idle_count++;
         krb = NULL;
     }
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     krb_free(krb);
 }
 
@@ -210,7 +210,7 @@ apreq_refusal(struct sasl_world *world, int code, const char *text,
 
     if (code < 0 || code > 127)
         code = REFUSE_GENERIC;
-    (void)mtx_lock(&world->krb_lock);
+    (void)pthread_mutex_lock(&world->krb_lock);
     if (world->plain == NULL) {
         /* Without files: works in a chroot and with a broken krb5.conf. */
         failed = (krb5_error_code)profile_init(NULL, &none);
@@ -220,7 +220,7 @@ apreq_refusal(struct sasl_world *world, int code, const char *text,
     }
     if (failed == 0)
         failed = encode_error(world, code, text, &message);
-    (void)mtx_unlock(&world->krb_lock);
+    (void)pthread_mutex_unlock(&world->krb_lock);
     if (failed != 0)
         return STATUS_NO_MEMORY; /* the only way encoding fails */
     buf_append(out, message.data, message.length);

@@ -76,14 +76,14 @@ ask_map(struct sasl_world *world, const char *principal,
     *found_out = MAP_UNLISTED;
     if (world->settings.principal_map[0] == '\0')
         return STATUS_OK;
-    (void)mtx_lock(&world->map_lock);
+    (void)pthread_mutex_lock(&world->map_lock);
     status = refresh_map(world, answer);
     if (status == STATUS_OK)
         *found_out = map_find(world->map, principal, requested, &mailbox);
     if (*found_out == MAP_GRANTED)
         (void)snprintf(answer->mailbox, sizeof(answer->mailbox), "%s",
                        mailbox);
-    (void)mtx_unlock(&world->map_lock);
+    (void)pthread_mutex_unlock(&world->map_lock);
     return status == STATUS_INVALID ? STATUS_TEMP : status;
 }
 

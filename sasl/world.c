@@ -108,8 +108,8 @@ sasl_world_new(const struct sasl_settings *settings,
     if (world == NULL)
         return STATUS_NO_MEMORY;
     /* Plain locks need nothing that could be missing. */
-    (void)mtx_init(&world->krb_lock, mtx_plain);
-    (void)mtx_init(&world->map_lock, mtx_plain);
+    (void)pthread_mutex_init(&world->krb_lock, NULL);
+    (void)pthread_mutex_init(&world->map_lock, NULL);
     status = copy_settings(settings, &world->settings);
     if (status == STATUS_OK)
         status = check_settings(&world->settings, error, error_size);
@@ -167,8 +167,8 @@ sasl_world_free(struct sasl_world *world)
     gss_world_free(world);
     krb_world_free(world);
     map_free(world->map);
-    mtx_destroy(&world->krb_lock);
-    mtx_destroy(&world->map_lock);
+    (void)pthread_mutex_destroy(&world->krb_lock);
+    (void)pthread_mutex_destroy(&world->map_lock);
     free_text(world->settings.hostname);
     free_text(world->settings.keytab);
     free_text(world->settings.services);

@@ -7,9 +7,9 @@
 #ifndef KPOP_SASL_WORLD_H
 #define KPOP_SASL_WORLD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <threads.h>
 
 #include "kpop/status.h"
 #include "sasl/mech.h"
@@ -27,7 +27,7 @@ struct sasl_world {
     char wanted[300];              /* "pop/HOST", for texts */
     char replay_name[REPLAY_NAME_MAX]; /* "file2:PATH" */
 
-    mtx_t krb_lock;
+    pthread_mutex_t krb_lock;
     struct krb *idle;            /* contexts nobody uses now */
     unsigned idle_count;
     struct gss *gss_idle;        /* credentials nobody uses now */
@@ -35,7 +35,7 @@ struct sasl_world {
     struct overlay *overlay;     /* krb5.conf with our replay cache */
     struct _krb5_context *plain; /* reads no file; makes KRB_ERRORs */
 
-    mtx_t map_lock;
+    pthread_mutex_t map_lock;
     struct map *map;             /* NULL = not read yet or not readable */
 };
 

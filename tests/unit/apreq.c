@@ -5,12 +5,12 @@
  *
  * SPDX-License-Identifier: MIT
  */
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <threads.h>
 #include <unistd.h>
 
 #include "sasl/mech.h"
@@ -804,7 +804,7 @@ static struct {
 } crowd;
 
 /* Every thread offers every request. */
-static int
+static void *
 crowd_member(void *arg)
 {
     int *me = arg;
@@ -822,7 +822,7 @@ crowd_member(void *arg)
                             strstr(login.log, "code=34") != NULL;
         login_end(&login);
     }
-    return 0;
+    return NULL;
 }
 
 /*
@@ -841,17 +841,17 @@ under_valgrind(void)
 static void
 crowd_run(void)
 {
-    thrd_t threads[THREADS];
+    pthread_t threads[THREADS];
     bool one_by_one = under_valgrind();
 
     for (size_t i = 0; i < THREADS; i++) {
-        CHECK_INT(thrd_create(&threads[i], crowd_member, &crowd.accepted[i]),
-                  thrd_success);
+        CHECK_INT(pthread_create(&threads[i], NULL, crowd_member,
+                                 &crowd.accepted[i]), 0);
         if (one_by_one)
-            thrd_join(threads[i], NULL);
+            (void)pthread_join(threads[i], NULL);
     }
     for (size_t i = 0; i < THREADS && !one_by_one; i++)
-        thrd_join(threads[i], NULL);
+        (void)pthread_join(threads[i], NULL);
 }
 
 TEST(threads_share_a_world_and_a_request_counts_once)

@@ -390,18 +390,19 @@ read_numbers(const struct reading *r)
 
 /* A site that has only passwords need not have a keytab. */
 static bool
-wants_gssapi(const struct kpop_api *api, struct kpop_plugin *plugin)
+wants_gssapi(const struct reading *r)
 {
-    return words_have(api->get(plugin, "mechanisms"), "GSSAPI")
-           && access(api->get(plugin, "keytab"), F_OK) == 0;
+    return words_have(reading_text(r, "mechanisms"), "GSSAPI")
+           && access(reading_text(r, "keytab"), F_OK) == 0;
 }
 
 bool
 kpopd_settings_want_layers(const struct kpop_api *api,
                            struct kpop_plugin *plugin)
 {
-    return wants_gssapi(api, plugin)
-           && strtoul(api->get(plugin, "max_ssf"), NULL, 10) > 0;
+    const struct reading r = { .api = api, .plugin = plugin };
+
+    return wants_gssapi(&r) && number_of(&r, "max_ssf", 0) > 0;
 }
 
 /* What kpopd must know of the module's own keys. */
@@ -409,7 +410,7 @@ static int32_t
 read_module_keys(const struct reading *r)
 {
     struct settings *s = r->settings;
-    bool gssapi = wants_gssapi(r->api, r->plugin);
+    bool gssapi = wants_gssapi(r);
     struct kpop_service service;
     uint32_t i;
 
@@ -437,8 +438,7 @@ read_module_keys(const struct reading *r)
     s->sandbox_paths = strdup(reading_text(r, "sandbox_paths"));
     if (s->state_dir == NULL || s->index_dir == NULL
         || s->replay_cache == NULL || s->sdps_headers == NULL
-        || s->sandbox_paths == NULL
-        || s->hostname == NULL)
+        || s->sandbox_paths == NULL || s->hostname == NULL)
         return reading_no_memory(r);
     return KPOP_OK;
 }
