@@ -1,6 +1,7 @@
 /*
  * engine.c - tests of kpop/engine.c: clients that don't read, questions that
  * stay open, clocks, the end of the service.
+ * TIME-LIMIT: 120
  *
  * SPDX-License-Identifier: MIT
  */

@@ -4,7 +4,7 @@
  * allocation, or at one of which the process is killed: each there is, in
  * turn.  No mail may be lost that was not deleted, every command has its
  * answer, and the next session works.
- * TIME-LIMIT: 180
+ * TIME-LIMIT: 400
  *
  * SPDX-License-Identifier: MIT
  */

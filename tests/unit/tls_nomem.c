@@ -3,6 +3,7 @@
  * tls_nomem.c - TLS without memory: each allocation of ours and of OpenSSL,
  * from reading the certificates to the last record, fails once, or all from
  * there on.  Nothing may crash, leak or be sent in the clear.
+ * TIME-LIMIT: 120
  *
  * SPDX-License-Identifier: MIT
  */
