@@ -70,6 +70,15 @@ cli_give_up(const char *format, ...)
     exit(CLI_BAD);
 }
 
+void
+cli_clean(char *text)
+{
+    for (; *text != '\0'; text++) {
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+            *text = '?';
+    }
+}
+
 char *
 cli_copy(const char *text)
 {

@@ -47,6 +47,7 @@ struct cli {
 struct command {
     const char *name;
     const char *argument; /* "HOST", "WHAT WHOM", or NULL for none */
+    const char *needs;    /* the same in words, or NULL */
     const char *help;     /* lines for the usage, indented */
     int (*run)(const struct cli *cli); /* an exit status */
 };
@@ -74,6 +75,9 @@ void cli_error(const struct cli *cli, const char *sentence);
  * see, and leave nothing half done. */
 _Noreturn void cli_give_up(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
+/* What others said must not write on the terminal: controls, and whatever is
+ * not ASCII, become question marks. */
+void cli_clean(char *text);
 /* A copy for the caller to free; gives up when there is no memory. */
 char *cli_copy(const char *text);
 /* libkrb5, for krb5_free_context(); gives up when it can't begin. */

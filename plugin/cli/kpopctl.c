@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,38 +22,47 @@
 
 static const struct command commands[] = {
     { "check", NULL,
+      NULL,
       "looks at the configuration and all it names: nothing, or FILE:LINE:\n"
       "and a sentence.  Makes state_dir and the replay cache's file when\n"
       "they are missing; starts nothing.\n",
       command_check },
     { "doctor", NULL,
+      NULL,
       "looks at all the server needs of its machine, its realm and its\n"
       "network; prints a line for each fault, with the command that mends\n"
       "it, and changes nothing\n",
       command_doctor },
     { "login", "HOST",
+      "a host",
       "logs in to HOST as a client, by KPOP, GSSAPI and, with a password,\n"
       "PLAIN; tells each step, and of one that fails what to do\n",
       command_login },
     { "show-config", NULL,
+      NULL,
       "every key with the value in force, and where that comes from\n",
       command_show_config },
     { "client-setup", "HOST",
+      "a host",
       "what fetchmail needs to fetch mail from this server, which its\n"
       "users call HOST: a line of /etc/services and a .fetchmailrc\n",
       command_client_setup },
     { "who", NULL,
+      NULL,
       "the sessions of the running kpopd, the oldest first\n",
       command_who },
     { "kick", "WHOM",
+      "a session or a user",
       "ends the session of this id, or all of this user: a command that is\n"
       "running is finished, nothing else is deleted, the maildrop is free.\n"
       "Returns when they are gone.\n",
       command_kick },
     { "stats", NULL,
+      NULL,
       "numbers and processes of the running kpopd\n",
       command_stats },
     { "uidl", "show|import USER",
+      "show or import, and a user",
       "the unique-ids of a user's messages; import takes over those they\n"
       "had on another server, so that clients fetch nothing twice\n",
       command_uidl },
@@ -110,6 +120,25 @@ usage(FILE *out)
          "session has the maildrop.");
 }
 
+static int wrong_call(const char *format, ...)
+    __attribute__((format(printf, 1, 2)));
+
+/* Says what is wrong with the call, with words of the caller's. */
+static int
+wrong_call(const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    cli_clean(text);
+    fprintf(stderr, "kpopctl: %s\n", text);
+    usage(stderr);
+    return CLI_USAGE;
+}
+
 /* A terminal, unless who sits there does not want it (no-color.org). */
 static bool
 wants_colours(void)
@@ -153,14 +182,24 @@ words_of(const struct command *command)
 static int
 run(struct cli *cli, int count, char **words)
 {
-    const struct command *command = NULL;
+    const struct command *command;
+    int wanted;
 
-    if (count > 0)
-        command = find_command(words[0]);
-    if (command == NULL || count != 1 + words_of(command)) {
-        usage(stderr);
-        return CLI_USAGE;
+    if (count == 0)
+        return wrong_call("a command is needed");
+    if (strcmp(words[0], "help") == 0) {
+        usage(stdout);
+        return finish(CLI_GOOD);
     }
+    command = find_command(words[0]);
+    if (command == NULL)
+        return wrong_call("there is no command \"%s\"", words[0]);
+    wanted = 1 + words_of(command);
+    if (count < wanted)
+        return wrong_call("%s needs %s", command->name, command->needs);
+    if (count > wanted)
+        return wrong_call("\"%s\" is one word too many for %s",
+                          words[wanted], command->name);
     if (count > 1)
         cli->word = words[1];
     if (count > 2)
@@ -244,14 +283,29 @@ static const struct option options[] = {
     { NULL, 0, NULL, 0 },
 };
 
+/* ":": it tells, and is silent itself. */
+static const char letters[] = ":c:m:ju:e:p:sP:f:i:F:nrVh";
+
+/* The option that getopt_long() did not take; word: where it stopped. */
+static int
+wrong_option(int option, const char *word)
+{
+    if (option == ':')
+        return wrong_call("%s needs a word behind it", word);
+    if (optopt == 0)
+        return wrong_call("there is no option %s, or several begin so", word);
+    if (strchr(letters, optopt) != NULL)
+        return wrong_call("the option %s takes no word", word);
+    return wrong_call("there is no option -%c", optopt);
+}
+
 int
 main(int argc, char **argv)
 {
     struct cli cli = { .config = KPOP_CONFIG_FILE };
     int option;
 
-    while ((option = getopt_long(argc, argv, "c:m:ju:e:p:sP:f:i:F:nrVh",
-                                 options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         const char **text = text_of(&cli, option);
         bool *flag = flag_of(&cli, option);
 
@@ -265,9 +319,10 @@ main(int argc, char **argv)
         } else if (option == 'h') {
             usage(stdout);
             return finish(CLI_GOOD);
-        } else if (option != 'p' || !read_port(optarg, &cli.port)) {
-            usage(stderr);
-            return CLI_USAGE;
+        } else if (option != 'p') {
+            return wrong_option(option, argv[optind - 1]);
+        } else if (!read_port(optarg, &cli.port)) {
+            return wrong_call("--port is a number from 1 to 65535");
         }
     }
     return run(&cli, argc - optind, argv + optind);

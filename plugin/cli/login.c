@@ -53,11 +53,7 @@ tell(struct login *login, const char *step, const char *advice,
     char text[2 * LOGIN_TEXT_MAX];
 
     vsnprintf(text, sizeof(text), format, args);
-    /* A server must not write on the terminal. */
-    for (char *p = text; *p != '\0'; p++) {
-        if ((unsigned char)*p < 0x20 || (unsigned char)*p >= 0x7f)
-            *p = '?';
-    }
+    cli_clean(text);
     if (!cli->json) {
         printf("%s%s%s: %s: %s: %s", cli_colour(cli, advice ? RED : GREEN),
                advice != NULL ? "failed" : "ok", plain, login->mechanism,

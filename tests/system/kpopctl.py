@@ -285,6 +285,57 @@ def client_setup_refuses_what_cannot_be():
 
 
 @tap.helper
+def refusal(*words):
+    """The first line about a call that is none; behind it is the usage."""
+    done = subprocess.run([os.path.join(net.BUILD, "kpopctl"), *words],
+                          text=True, check=False, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE)
+    tap.equal((done.returncode, done.stdout), (2, ""), f"{words}")
+    first, _, rest = done.stderr.partition("\n")
+    tap.equal(rest, "usage: kpopctl [options] command\n"
+              "kpopctl --help tells more.\n", f"{words}: {first}")
+    return first
+
+
+def wrong_calls_are_told_what_is_wrong():
+    for words, said_of in (
+            ([], "a command is needed"),
+            (["nonsense"], 'there is no command "nonsense"'),
+            (["kick"], "kick needs a session or a user"),
+            (["login"], "login needs a host"),
+            (["client-setup"], "client-setup needs a host"),
+            (["uidl", "show"], "uidl needs show or import, and a user"),
+            (["who", "x", "y"], '"x" is one word too many for who'),
+            (["login", "a", "b"], '"b" is one word too many for login'),
+            (["-p", "abc", "login", "a"],
+             "--port is a number from 1 to 65535"),
+            (["--port", "99999", "login", "a"],
+             "--port is a number from 1 to 65535"),
+            (["--config"], "--config needs a word behind it"),
+            (["--colour"], "there is no option --colour, or several begin "
+             "so"),
+            (["-jx"], "there is no option -x"),
+            (["--json=yes", "who"], "the option --json=yes takes no word")):
+        tap.equal(refusal(*words), "kpopctl: " + said_of)
+
+
+def words_of_the_caller_stay_off_the_terminal():
+    evil = "x\033[2J\x7f\u009b"
+    for words in ([evil], ["who", evil], ["--" + evil], ["-\033"],
+                  ["--json=" + evil], ["y" * 5000]):
+        told = refusal(*words)
+        tap.true(told.isascii() and told.isprintable(), ascii(told))
+
+
+def help_is_a_command_as_well():
+    texts = [subprocess.run([os.path.join(net.BUILD, "kpopctl"), word],
+                            text=True, check=True, stdout=subprocess.PIPE)
+             .stdout for word in ("--help", "help")]
+    tap.contains(texts[0], "client-setup HOST")
+    tap.equal(texts[1], texts[0])
+
+
+@tap.helper
 def bash_offers(*words, path=""):
     """What bash completes the last word to."""
     script = os.path.join(net.ROOT, "packaging/completion/kpopctl")
