@@ -102,12 +102,15 @@ static bool
 connect_to(struct login *login)
 {
     char error[LOGIN_TEXT_MAX];
+    bool found;
 
-    login->line = line_open(login->cli->word, login->port, error,
+    login->line = line_open(login->cli->word, login->port, &found, error,
                             sizeof(error));
     if (login->line == NULL) {
-        login_bad(login, "connect", "look whether the server runs and serves "
-                  "this port (kpopctl doctor there), and at firewalls between",
+        login_bad(login, "connect",
+                  found ? "look whether the server runs and serves this port "
+                          "(kpopctl doctor there), and at firewalls between"
+                        : "look at the spelling of the name, and at DNS",
                   "port %u: %s", login->port, error);
         return false;
     }

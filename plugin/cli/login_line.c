@@ -88,7 +88,8 @@ try_addresses(const struct addrinfo *list, struct line *line, char *error,
 }
 
 struct line *
-line_open(const char *host, unsigned port, char *error, size_t error_size)
+line_open(const char *host, unsigned port, bool *found_out, char *error,
+          size_t error_size)
 {
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
                               .ai_flags = AI_NUMERICSERV };
@@ -97,6 +98,7 @@ line_open(const char *host, unsigned port, char *error, size_t error_size)
     char service[16];
     int code;
 
+    *found_out = true;
     if (line == NULL) {
         snprintf(error, error_size, "out of memory");
         return NULL;
@@ -105,6 +107,7 @@ line_open(const char *host, unsigned port, char *error, size_t error_size)
     snprintf(service, sizeof(service), "%u", port);
     code = getaddrinfo(host, service, &hints, &list);
     if (code != 0) {
+        *found_out = false;
         snprintf(error, error_size, "%s has no address: %s", host,
                  gai_strerror(code));
     } else {

@@ -11,9 +11,10 @@
 
 struct line;
 
-/* Connects, by any address of the host, or NULL with a sentence. */
-struct line *line_open(const char *host, unsigned port, char *error,
-                       size_t error_size);
+/* Connects, by any address of the host, or NULL with a sentence; found: it
+ * has an address. */
+struct line *line_open(const char *host, unsigned port, bool *found_out,
+                       char *error, size_t error_size);
 /* NULL is allowed. */
 void line_close(struct line *line);
 /* The peer's address as text. */

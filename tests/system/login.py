@@ -850,7 +850,8 @@ def host_without_address_is_explained():
          "--mech", "KPOP", "--json"], check=False, text=True,
         stdout=subprocess.PIPE)
     fails(json.loads(done.stdout)["logins"][0], "connect",
-          "no.such.invalid has no address: ", "firewalls")
+          "no.such.invalid has no address: ", "spelling of the name, and at "
+          "DNS")
 
 
 def expired_certificate_is_explained():
