@@ -19,7 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "plugin/host/kpopd/log.h"
 #include "plugin/host/kpopd/module.h"
 #include "plugin/host/kpopd/process.h"
 #include "plugin/host/kpopd/words.h"
@@ -310,25 +309,6 @@ find_host(struct doctor *doctor)
     freeaddrinfo(list);
 }
 
-/* "FILE:LINE: ..." becomes a command that takes the line away; what can't be
- * mended by that is for an editor. */
-static void
-mend_line(struct doctor *doctor, const char *error)
-{
-    const char *file = doctor->cli->config;
-    char quoted[DOCTOR_TEXT_MAX];
-    size_t len = strlen(file);
-    unsigned long line = 0;
-
-    if (strncmp(error, file, len) == 0 && error[len] == ':')
-        line = strtoul(error + len + 1, NULL, 10);
-    if (line != 0)
-        doctor_mend(doctor, "sed -i '%lus/^/#/' %s", line,
-                    doctor_quote(file, quoted));
-    else
-        doctor_mend(doctor, "${EDITOR:-vi} %s", doctor_quote(file, quoted));
-}
-
 static bool
 begin(struct doctor *doctor)
 {
@@ -347,37 +327,12 @@ begin(struct doctor *doctor)
     doctor->setup = setup_read(doctor->entry, doctor->cli->config, error,
                                sizeof(error));
     if (doctor->setup == NULL) {
-        mend_line(doctor, error);
+        doctor_mend_line(doctor, error);
         doctor_error(doctor, "%s", error);
         return false;
     }
     find_host(doctor);
     return true;
-}
-
-/* What `kpopctl check` would still say, when all that it makes is there. */
-void
-doctor_rest(struct doctor *doctor)
-{
-    char error[SETUP_ERROR_MAX];
-    struct setup *setup;
-
-    /* Somebody else can't look as the server does. */
-    if (doctor->errors != 0
-        || (geteuid() != 0 && doctor_value(doctor, "auth_user")[0] != '\0'
-            && doctor->auth_user.uid != geteuid())
-        || access(doctor_value(doctor, "state_dir"), F_OK) != 0
-        || access(doctor_value(doctor, "replay_cache"), F_OK) != 0)
-        return;
-    log_set(LOG_TO_STDERR, KPOP_LOG_ERROR);
-    fflush(stdout);
-    setup = setup_load(doctor->entry, doctor->cli->config, NULL, error,
-                       sizeof(error));
-    if (setup == NULL || setup_check(setup, error, sizeof(error)) != 0) {
-        mend_line(doctor, error);
-        doctor_error(doctor, "%s", error);
-    }
-    setup_free(setup);
 }
 
 static void

@@ -72,6 +72,12 @@ bool doctor_lists(const struct doctor *doctor, const char *key,
 /* The command for the finding that is told next; it stays in the doctor. */
 void doctor_mend(struct doctor *doctor, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The command is an editor at the line of this key, if it has one. */
+void doctor_edit(struct doctor *doctor, const char *key);
+/* The line that sets a key; 0: it has its default. */
+unsigned long doctor_line(const struct doctor *doctor, const char *key);
+/* The command for "FILE:LINE: ..." of a file that can't be read. */
+void doctor_mend_line(struct doctor *doctor, const char *error);
 /* Findings: an error keeps mail from being served, or keys and passwords from
  * being safe; a warning will, or may. */
 void doctor_error(struct doctor *doctor, const char *format, ...)

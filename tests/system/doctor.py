@@ -10,6 +10,7 @@ import grp
 import json
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import socket
@@ -21,8 +22,9 @@ from harness import net, tap
 net.enter()
 
 from harness.realm import Realm  # noqa: E402 (inside the network)
-from harness.server import (AUTH_USER, Kpopd, give, kpopctl,  # noqa: E402
-                            kpopctl_as, own, passwords, secrets)
+from harness.server import (AUTH_USER, WORKER_USER, Kpopd,  # noqa: E402
+                            give, kpopctl, kpopctl_as, own, passwords,
+                            secrets)
 from harness.tls import Authority, openssl  # noqa: E402
 
 scratch = tempfile.TemporaryDirectory(prefix="kpop-doctor-")
@@ -171,6 +173,39 @@ def finds(kpopd, check, *words, severity="error", mend="", **env):
 def lacks(kpopd, check, **env):
     _, findings = told(kpopd, **env)
     tap.lacks([f["check"] for f in findings], check, f"{findings}")
+
+
+@tap.helper
+def editor(kpopd, script):
+    """An EDITOR that does this sed script, and notes what it was given."""
+    path = os.path.join(kpopd.directory, "editor")
+    write(path, f"""#!/bin/sh
+echo "$*" >{path}.words
+for file; do :; done
+exec sed -i {shlex.quote(script)} "$file"
+""")
+    os.chmod(path, 0o755)
+    return path
+
+
+@tap.helper
+def line_of(kpopd, key):
+    with open(kpopd.path, encoding="ascii") as file:
+        lines = [line.split(" ")[0] for line in file]
+    return lines.index(key) + 1
+
+
+@tap.helper
+def is_edited(kpopd, key, check, *words, script=None, severity="error",
+              **env):
+    """An editor opens at the line of this key, which goes nowhere."""
+    line = line_of(kpopd, key)
+    finding = heals(kpopd, check, *words, severity=severity,
+                    EDITOR=editor(kpopd, script or f"/^{key} =/d"), **env)
+    tap.equal(finding["mend"], "${EDITOR:-vi} " + f"+{line} {kpopd.path}")
+    with open(kpopd.directory + "/editor.words", encoding="ascii") as file:
+        tap.equal(file.read(), f"+{line} {kpopd.path}\n", "editor's words")
+    return finding
 
 
 @tap.helper
@@ -1099,15 +1134,77 @@ def names_are_no_commands_to_the_shell():
         admin(f'delprinc -force "{evil}"')
 
 
-def mistake_in_the_configuration_is_found():
+def value_that_is_wrong_is_for_an_editor():
     kpopd = sound(idle_timeout="never")
-    heals(kpopd, "configuration", f"{kpopd.path}:", "idle_timeout")
+    is_edited(kpopd, "idle_timeout", "configuration", f"{kpopd.path}:",
+              "idle_timeout")
+    for octets in (b"x\0y\n", b"#" + b"x" * 5000 + b"\n"):
+        with open(kpopd.path, "rb") as file:
+            kept = file.read()
+        with open(kpopd.path, "ab") as file:
+            file.write(octets)
+        finding = heals(kpopd, "configuration", f"{kpopd.path}:",
+                        EDITOR=editor(kpopd, "$d"))
+        tap.contains(finding["mend"], "${EDITOR:-vi} +")
+        with open(kpopd.path, "rb") as file:
+            tap.equal(file.read(), kept)
+
+
+def line_that_means_nothing_is_taken_away():
+    kpopd = sound()
+    with open(kpopd.path, encoding="ascii") as file:
+        kept = file.read()
+    count = kept.count("\n") + 1
+    for line, told_of in (("colour_of_mail = blue", "unknown key"),
+                          ("hostname = other.example.org", "was set already"),
+                          ("[section]", "`key = value' is needed")):
+        write(kpopd.path, f"{kept}{line}\n")
+        finding = heals(kpopd, "configuration", f"{kpopd.path}:{count}: ",
+                        told_of)
+        tap.equal(finding["mend"], f"sed -i '{count}s/^/#/' {kpopd.path}")
+        with open(kpopd.path, encoding="ascii") as file:
+            tap.equal(file.read(), f"{kept}#{line}\n")
+
+
+def misspelt_key_is_written_well():
+    """What it was meant to forbid, its absence might allow."""
+    kpopd = sound()
+    with open(kpopd.path, encoding="ascii") as file:
+        kept = file.read()
+    write(kpopd.path, kept + " principal-mapp = /etc/kpop/principal-mapp\n")
+    _, findings = told(kpopd)
+    subprocess.run(["sh", "-c", findings[0]["mend"]], check=True)
+    with open(kpopd.path, encoding="ascii") as file:
+        tap.equal(file.read(),
+                  kept + " principal_map = /etc/kpop/principal-mapp\n")
+    write(kpopd.path, kept + "idle_timout = 700\n")
+    heals(kpopd, "configuration", "did you mean idle_timeout?")
+    # An odd one may be no part of a command.
+    write(kpopd.path, kept + "idle.timeou/ = 700\n")
+    finds(kpopd, "configuration", "did you mean", mend="${EDITOR:-vi} +")
 
 
 def what_only_check_knows_is_told():
+    """A map that is taken away lets others read: nothing is taken away."""
     kpopd = sound()
     kpopd.configure(principal_map="/nonexistent/map")
-    heals(kpopd, "rest", f"{kpopd.path}:", "principal_map")
+    is_edited(kpopd, "principal_map", "rest", f"{kpopd.path}:",
+              "principal_map")
+
+
+def key_that_is_not_set_costs_no_other_line():
+    kpopd = sound(listen_pop3="")
+    for key, value in (("listen_pop3s", "127.0.0.1:995"),
+                       ("tls_client_ca", kpopd.authority.path),
+                       ("tls_key", kpopd.keys["tls_key"])):
+        kpopd.configure(**{"tls_certificate": None, "tls_key": None,
+                           "tls_client_ca": None, "listen_pop3s": None,
+                           key: value})
+        is_edited(kpopd, key, "rest", "tls_certificate: is needed ",
+                  "(not set, ")
+    kpopd.configure(store=None, tls_key=None)
+    finding = finds(kpopd, "rest", "store: is needed")
+    tap.equal(finding["mend"], "${EDITOR:-vi} " + kpopd.path)
 
 
 def controls_of_a_name_stay_off_the_terminal():
