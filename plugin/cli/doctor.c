@@ -155,6 +155,16 @@ doctor_quote(const char *word, char *out)
 /* ---- what the groups ask ---- */
 
 const char *
+doctor_folder(const char *path, char *out)
+{
+    const char *slash = strrchr(path, '/');
+
+    snprintf(out, DOCTOR_TEXT_MAX, "%.*s",
+             slash == NULL || slash == path ? 1 : (int)(slash - path), path);
+    return out;
+}
+
+const char *
 doctor_value(const struct doctor *doctor, const char *key)
 {
     return doctor->setup->api->get(doctor->setup->sessions, key);

@@ -87,6 +87,8 @@ void doctor_warn(struct doctor *doctor, const char *format, ...)
 
 /* A word for a shell; out has DOCTOR_TEXT_MAX octets and is returned. */
 const char *doctor_quote(const char *word, char *out);
+/* The folder of a path; out has DOCTOR_TEXT_MAX octets and is returned. */
+const char *doctor_folder(const char *path, char *out);
 /* 0, or errno: may the user do that (R_OK, W_OK, X_OK) to the path?  Only
  * root can try it for another user; for all others it is 0. */
 int doctor_try(const struct account *user, const char *path, int mode);

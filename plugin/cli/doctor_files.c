@@ -13,17 +13,6 @@
 
 #include "plugin/cli/doctor.h"
 
-/* The folder of a path; out has DOCTOR_TEXT_MAX octets. */
-static const char *
-folder_of(const char *path, char *out)
-{
-    const char *slash = strrchr(path, '/');
-
-    snprintf(out, DOCTOR_TEXT_MAX, "%.*s",
-             slash == NULL || slash == path ? 1 : (int)(slash - path), path);
-    return out;
-}
-
 /* A folder where nobody else may put other files in the place of ours. */
 static void
 check_folder(struct doctor *doctor, const char *key, const char *path)
@@ -36,7 +25,7 @@ check_folder(struct doctor *doctor, const char *key, const char *path)
         return;
     doctor_quote(path, quoted);
     if (stat(path, &st) != 0) {
-        if (errno == ENOENT && access(folder_of(path, above), F_OK) == 0)
+        if (errno == ENOENT && access(doctor_folder(path, above), F_OK) == 0)
             return; /* kpopd makes it */
         doctor_mend(doctor, "install -d -m 755 %s", quoted);
         doctor_error(doctor, "%s: %s: %s", key, path, strerror(errno));
@@ -60,6 +49,31 @@ check_folder(struct doctor *doctor, const char *key, const char *path)
                      "to root nor to auth_user", key, path,
                      (unsigned long)st.st_uid);
     }
+}
+
+/* May the user enter it?  True when it was told that he may not. */
+static bool
+check_enter(struct doctor *doctor, const char *key, const char *path,
+            const struct account *user)
+{
+    const char *name = user->name != NULL ? user->name : "this user";
+    char closed[DOCTOR_TEXT_MAX];
+    char quoted[DOCTOR_TEXT_MAX];
+    struct stat st;
+
+    if (!doctor->has_users || stat(path, &st) != 0 || !S_ISDIR(st.st_mode)
+        || doctor_try(user, path, X_OK) != EACCES)
+        return false;
+    if (doctor_closed_folder(user, path, closed)) {
+        doctor_mend(doctor, "chmod o+x %s", doctor_quote(closed, quoted));
+    } else {
+        snprintf(closed, sizeof(closed), "%s", path);
+        doctor_mend(doctor, "chmod %s %s",
+                    user->name != NULL ? "755" : "u+rwx",
+                    doctor_quote(path, quoted));
+    }
+    doctor_error(doctor, "%s: %s may not enter %s", key, name, closed);
+    return true;
 }
 
 /* The file of the replay cache belongs to one user alone. */
@@ -103,9 +117,11 @@ check_caches(struct doctor *doctor)
     char folder[DOCTOR_TEXT_MAX];
     char second[DOCTOR_TEXT_MAX];
 
-    if (strcmp(folder_of(path, folder), doctor_value(doctor, "state_dir"))
-        != 0)
+    if (strcmp(doctor_folder(path, folder), doctor_value(doctor, "state_dir"))
+        != 0) {
         check_folder(doctor, "replay_cache", folder);
+        (void)check_enter(doctor, "replay_cache", folder, &doctor->auth_user);
+    }
     check_replay(doctor, path, &doctor->auth_user);
     if (strcmp(layers, "0") == 0)
         return;
@@ -160,8 +176,12 @@ check_store(struct doctor *doctor)
 void
 doctor_files(struct doctor *doctor)
 {
-    check_folder(doctor, "state_dir",
-                       doctor_value(doctor, "state_dir"));
+    const char *state = doctor_value(doctor, "state_dir");
+
+    check_folder(doctor, "state_dir", state);
+    /* Used tickets are the one's, indexes of the mail the other's. */
+    if (!check_enter(doctor, "state_dir", state, &doctor->auth_user))
+        (void)check_enter(doctor, "state_dir", state, &doctor->run_as);
     check_caches(doctor);
     check_store(doctor);
 }

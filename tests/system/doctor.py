@@ -680,6 +680,31 @@ def open_state_folder_is_found():
     heals(kpopd, "files", "others may write")
 
 
+def closed_state_folder_is_found():
+    kpopd = sound()
+    auth = pwd.getpwnam(AUTH_USER)
+    for owner, mode, user in (((0, 0), 0o700, AUTH_USER),
+                              ((0, 0), 0o000, AUTH_USER),
+                              ((0, auth.pw_gid), 0o750, WORKER_USER)):
+        os.chown(kpopd.state, *owner)
+        os.chmod(kpopd.state, mode)
+        finding = heals(kpopd, "files", "state_dir: ",
+                        f"{user} may not enter {kpopd.state}")
+        tap.equal(finding["mend"], f"chmod 755 {kpopd.state}")
+        serves(kpopd)
+    closed = os.path.join(kpopd.directory, "closed")
+    os.mkdir(closed, 0o700)
+    os.rename(kpopd.state, closed + "/state")
+    kpopd.configure(state_dir=closed + "/state",
+                    replay_cache=kpopd.directory + "/replay/file")
+    os.mkdir(kpopd.directory + "/replay")
+    kpopctl(kpopd.path, "check", env=kpopd.env)
+    heals(kpopd, "files", "state_dir: ", f"may not enter {closed}")
+    os.chmod(kpopd.directory + "/replay", 0o700)
+    heals(kpopd, "files", "replay_cache: ",
+          f"{AUTH_USER} may not enter {kpopd.directory}/replay")
+
+
 def folders_that_are_none_are_found():
     kpopd = sound()
     place = os.path.join(kpopd.directory, "some where")
