@@ -279,7 +279,12 @@ doctor_private_file(struct doctor *doctor, const char *what,
         return false;
     }
     if ((st.st_mode & forbidden) != 0) {
-        doctor_mend(doctor, "chmod u=rw,go= %s", doctor_quote(path, quoted));
+        /* Where nobody else is known, its group may be meant to have it. */
+        doctor_mend(doctor, "chmod %s %s",
+                    (forbidden & S_IRGRP) != 0 || doctor->run_as.name != NULL
+                        ? "u=rw,go="
+                        : "g-w,o=",
+                    doctor_quote(path, quoted));
         doctor_error(doctor, "%s %s: others than its owner may read or "
                      "change it (mode %04o); whoever did has what it holds, "
                      "so renew that, too", what, path,

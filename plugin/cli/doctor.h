@@ -122,6 +122,8 @@ void doctor_principal(struct _krb5_context *context,
                       char *out);
 /* Is it for one of `services`? */
 bool doctor_is_service(const struct doctor *doctor, const char *principal);
+/* Do the workers check tickets, too?  GSSAPI alone has layers. */
+bool doctor_has_layers(const struct doctor *doctor);
 bool doctor_has_key(const struct doctor *doctor, const char *principal);
 /* The mend is to put its key into the keytab; is_new: the KDC doesn't know it;
  * options of ktadd, or "" to keep the key where that can be. */

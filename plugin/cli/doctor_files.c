@@ -113,7 +113,6 @@ static void
 check_caches(struct doctor *doctor)
 {
     const char *path = doctor_value(doctor, "replay_cache");
-    const char *layers = doctor_value(doctor, "max_ssf");
     char folder[DOCTOR_TEXT_MAX];
     char second[DOCTOR_TEXT_MAX];
 
@@ -123,7 +122,7 @@ check_caches(struct doctor *doctor)
         (void)check_enter(doctor, "replay_cache", folder, &doctor->auth_user);
     }
     check_replay(doctor, path, &doctor->auth_user);
-    if (strcmp(layers, "0") == 0)
+    if (!doctor_has_layers(doctor))
         return;
     snprintf(second, sizeof(second), "%s.workers", path);
     check_replay(doctor, second, &doctor->run_as);

@@ -6,6 +6,7 @@
  * SPDX-License-Identifier: MIT
  */
 #define _GNU_SOURCE
+#include <grp.h>
 #include <krb5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,11 +210,60 @@ look_inside(struct doctor *doctor, krb5_context context, const char *path)
     krb5_free_error_message(context, text);
 }
 
+bool
+doctor_has_layers(const struct doctor *doctor)
+{
+    return strtoul(doctor_value(doctor, "max_ssf"), NULL, 10) > 0
+           && doctor_lists(doctor, "mechanisms", "GSSAPI");
+}
+
+/* With layers the workers check tickets, too, and must read it. */
+static void
+check_workers(struct doctor *doctor, const char *path)
+{
+    const struct account *user = &doctor->run_as;
+    const struct group *group = getgrgid(user->gid);
+    char closed[DOCTOR_TEXT_MAX];
+    char quoted[DOCTOR_TEXT_MAX];
+    char name[32];
+
+    if (!doctor->has_users || user->name == NULL
+        || doctor_try(user, path, R_OK) == 0)
+        return;
+    snprintf(name, sizeof(name), "%lu", (unsigned long)user->gid);
+    if (doctor_closed_folder(user, path, closed)) {
+        doctor_mend(doctor, "chmod o+x %s", doctor_quote(closed, quoted));
+    } else {
+        /* auth_user could have had it by the old group. */
+        doctor_quote(path, quoted);
+        doctor_mend(doctor, "chown %s:%s %s && chmod 440 %s",
+                    doctor->auth_user.name,
+                    group != NULL ? group->gr_name : name, quoted, quoted);
+    }
+    doctor_error(doctor, "keytab %s: %s can't read it, and must because "
+                 "max_ssf is above 0", path, user->name);
+}
+
+static bool
+check_rights(struct doctor *doctor, const char *path)
+{
+    bool layers = doctor_has_layers(doctor);
+    struct account worker = doctor->run_as;
+    bool good;
+
+    if (layers)
+        doctor->run_as.name = NULL; /* may read it */
+    good = doctor_private_file(doctor, "keytab", path, S_IRWXO | S_IWGRP);
+    doctor->run_as = worker;
+    if (good && layers)
+        check_workers(doctor, path);
+    return good;
+}
+
 void
 doctor_keytab(struct doctor *doctor)
 {
     const char *path = doctor_value(doctor, "keytab");
-    bool layers = strcmp(doctor_value(doctor, "max_ssf"), "0") != 0;
     char principal[DOCTOR_TEXT_MAX];
     krb5_context context = NULL;
 
@@ -230,17 +280,7 @@ doctor_keytab(struct doctor *doctor)
     }
     doctor_principal(context, doctor, doctor->host, principal);
     doctor_mend_key(doctor, principal, false, "");
-    if (layers) {
-        /* The workers check tickets as well, and are meant to read it. */
-        struct account worker = doctor->run_as;
-
-        doctor->run_as.name = NULL;
-        if (doctor_private_file(doctor, "keytab", path, S_IRWXO | S_IWGRP))
-            look_inside(doctor, context, path);
-        doctor->run_as = worker;
-    } else if (doctor_private_file(doctor, "keytab", path,
-                                   S_IRWXO | S_IWGRP)) {
+    if (check_rights(doctor, path))
         look_inside(doctor, context, path);
-    }
     krb5_free_context(context);
 }

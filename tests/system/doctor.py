@@ -596,10 +596,47 @@ def keytab_of_layers_is_the_workers_as_well():
     kpopctl(kpopd.path, "check", env=kpopd.env)
     is_silent(kpopd)
     os.chmod(kpopd.keys["keytab"], 0o660)
-    finds(kpopd, "keytab", "mode 0660", mend="chmod u=rw,go= ")
-    os.chmod(kpopd.keys["keytab"], 0o640)
+    finding = heals(kpopd, "keytab", "mode 0660")
+    tap.contains(finding["mend"], "chmod g-w,o= ")
     os.chmod(kpopd.keys["replay_cache"] + ".workers", 0o644)
     heals(kpopd, "files", "replay_cache", ".workers", "mode 0644")
+
+
+def keytab_of_layers_that_workers_cannot_read_is_found():
+    """And auth_user reads it, then as before, whoever it belonged to."""
+    kpopd = sound()
+    keytab = kpopd.keys["keytab"]
+    worker = pwd.getpwnam(kpopd.keys["run_as"])
+    owner = pwd.getpwnam(AUTH_USER)
+    kpopd.configure(max_ssf=256)
+    for uid, gid, mode in ((owner.pw_uid, owner.pw_gid, 0o400),
+                           (0, owner.pw_gid, 0o640)):
+        os.chown(keytab, uid, gid)
+        os.chmod(keytab, mode)
+        finding = heals(kpopd, "keytab", f"{WORKER_USER} can't read it",
+                        "max_ssf is above 0")
+        tap.contains(finding["mend"], "chmod 440 ")
+        tap.equal((os.stat(keytab).st_uid, os.stat(keytab).st_gid),
+                  (owner.pw_uid, worker.pw_gid), "owner and group")
+        serves(kpopd)
+    closed = os.path.join(kpopd.directory, "closed")
+    os.mkdir(closed, 0o710)
+    os.chown(closed, 0, owner.pw_gid)
+    os.rename(keytab, closed + "/keytab")
+    kpopd.configure(keytab=closed + "/keytab")
+    finding = heals(kpopd, "keytab", f"{WORKER_USER} can't read it")
+    tap.equal(finding["mend"], f"chmod o+x {closed}")
+
+
+def keytab_without_gssapi_is_not_the_workers():
+    """Layers are GSSAPI's."""
+    kpopd = sound()
+    kpopd.configure(max_ssf=256, mechanisms="PLAIN USER")
+    is_silent(kpopd)
+    worker = pwd.getpwnam(kpopd.keys["run_as"])
+    os.chown(kpopd.keys["keytab"], -1, worker.pw_gid)
+    os.chmod(kpopd.keys["keytab"], 0o640)
+    heals(kpopd, "keytab", "who faces the network, can read it")
 
 
 def keytab_for_the_workers_is_found():
