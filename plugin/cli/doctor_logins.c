@@ -104,28 +104,47 @@ check_pam(struct doctor *doctor, const char *service)
 
 /* ---- saslauthd ---- */
 
+static bool
+ends_in_mux(const char *path)
+{
+    size_t len = strlen(path);
+
+    return len >= 4 && strcmp(path + len - 4, "/mux") == 0;
+}
+
+static void
+tell_no_socket(struct doctor *doctor, const char *path, const char *folder)
+{
+    char quoted[DOCTOR_TEXT_MAX];
+
+    if (!ends_in_mux(path)) {
+        doctor_edit(doctor, "passwords");
+        doctor_error(doctor, "passwords: saslauthd has no socket at %s; it "
+                     "calls its socket mux, so that the path must end in "
+                     "/mux", path);
+        return;
+    }
+    doctor_quote(folder, quoted);
+    if (access("/run/systemd/system", F_OK) == 0)
+        doctor_mend(doctor, "systemctl enable --now saslauthd");
+    else
+        doctor_mend(doctor, "mkdir -p %s && saslauthd -a pam -m %s", quoted,
+                    quoted);
+    doctor_error(doctor, "passwords: saslauthd has no socket at %s", path);
+}
+
 static void
 check_saslauthd(struct doctor *doctor, const char *path)
 {
     char folder[DOCTOR_TEXT_MAX];
     char quoted[DOCTOR_TEXT_MAX];
-    const char *slash;
     struct stat st;
 
     if (path[0] == '\0')
         path = SASLAUTHD_SOCKET;
-    slash = strrchr(path, '/');
-    snprintf(folder, sizeof(folder), "%.*s",
-             slash == NULL ? 0 : (int)(slash - path), path);
-    doctor_quote(folder, quoted);
+    doctor_quote(doctor_folder(path, folder), quoted);
     if (stat(path, &st) != 0 || !S_ISSOCK(st.st_mode)) {
-        if (access("/run/systemd/system", F_OK) == 0)
-            doctor_mend(doctor, "systemctl enable --now saslauthd");
-        else
-            doctor_mend(doctor, "mkdir -p %s && saslauthd -a pam -m %s",
-                        quoted, quoted);
-        doctor_error(doctor, "passwords: saslauthd has no socket at %s",
-                     path);
+        tell_no_socket(doctor, path, folder);
         return;
     }
     if (!doctor->has_users || doctor->auth_user.name == NULL

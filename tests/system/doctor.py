@@ -870,6 +870,20 @@ def closed_saslauthd_socket_is_found():
         finds(kpopd, "logins", "saslauthd has no socket at")
 
 
+def socket_that_saslauthd_never_makes_is_found():
+    """It calls it mux, in the folder that it is told."""
+    kpopd = sound()
+    for path in ("/nope", "/run/nosasl/foo", "/run/nosasl/notmux"):
+        kpopd.configure(passwords=f"saslauthd:{path}")
+        is_edited(kpopd, "passwords", "logins", f"has no socket at {path}; ",
+                  "must end in /mux", script=f"s,saslauthd:.*,file:"
+                  f"{kpopd.directory}/passwords,")
+    kpopd.configure(passwords="saslauthd:/mux")
+    if not os.path.exists("/run/systemd/system"):
+        finds(kpopd, "logins", "has no socket at /mux",
+              mend="mkdir -p / && saslauthd -a pam -m /")
+
+
 def missing_saslauthd_socket_is_found():
     if shutil.which("saslauthd") is None:
         raise tap.Skip("saslauthd is not installed")
