@@ -416,6 +416,17 @@ ask(struct asking *asking, const char *principal)
         tell_no_ticket(asking, principal);
 }
 
+/* Nobody can be asked, and no name of ours is whole. */
+static void
+tell_no_realm(struct doctor *doctor)
+{
+    doctor->tickets = false;
+    doctor_mend(doctor, "${EDITOR:-vi} /etc/krb5.conf");
+    doctor_error(doctor, "/etc/krb5.conf is missing, or it names neither a "
+                 "default_realm nor a realm for %s, so that no KDC can be "
+                 "asked", doctor->host);
+}
+
 void
 doctor_kdc(struct doctor *doctor)
 {
@@ -429,6 +440,11 @@ doctor_kdc(struct doctor *doctor)
     krb5_set_kdc_recv_hook(asking.context, hear, &asking);
     snprintf(name, sizeof(name), "FILE:%s", doctor_value(doctor, "keytab"));
     doctor_principal(asking.context, doctor, doctor->host, principal);
+    if (principal[strlen(principal) - 1] == '@') {
+        tell_no_realm(doctor);
+        krb5_free_context(asking.context);
+        return;
+    }
     if (krb5_kt_resolve(asking.context, name, &asking.keytab) != 0
         || krb5_cc_new_unique(asking.context, "MEMORY", NULL, &asking.cache)
                != 0)

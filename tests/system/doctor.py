@@ -505,6 +505,30 @@ def broken_krb5_conf_is_found():
           KRB5_CONFIG=altered(kpopd, "[libdefaults]", "[libdefaults"))
 
 
+def missing_krb5_conf_is_found():
+    kpopd = sound()
+    tap.true(is_ours(), "our own /etc")
+    good = kpopd.env["KRB5_CONFIG"]
+    kept = "/etc/krb5.conf.kept"
+    if os.path.exists("/etc/krb5.conf"):
+        os.rename("/etc/krb5.conf", kept)
+    editor_path = os.path.join(kpopd.directory, "editor")
+    write(editor_path, f'#!/bin/sh\nexec cp {good} "$1"\n')
+    os.chmod(editor_path, 0o755)
+    try:
+        for text in (None, "[libdefaults]\n    rdns = false\n"):
+            if text:
+                write("/etc/krb5.conf", text)
+            finding = heals(kpopd, "kdc", "/etc/krb5.conf is missing, or it "
+                            "names neither a default_realm",
+                            EDITOR=editor_path, KRB5_CONFIG="/etc/krb5.conf")
+            tap.equal(finding["mend"], "${EDITOR:-vi} /etc/krb5.conf")
+            os.unlink("/etc/krb5.conf")
+    finally:
+        if os.path.exists(kept):
+            os.rename(kept, "/etc/krb5.conf")
+
+
 def kdc_is_known_by_its_files():
     """What a command says depends on whether this is the KDC's machine."""
     kpopd = sound()
