@@ -1,6 +1,7 @@
 /*
- * doctor_ports.c - is each port of listen_* free, or kpopd's already?  Binds
- * it for a moment without listening; who holds it is read from /proc.
+ * doctor_ports.c - is each port of listen_* and metrics free, or kpopd's
+ * already, and for one of them alone?  Binds it for a moment without
+ * listening; who holds it is read from /proc.
  *
  * SPDX-License-Identifier: MIT
  */
@@ -19,8 +20,20 @@
 
 #include "plugin/cli/doctor.h"
 
+enum { PLACES_MAX = 100 };
+
 static const char *const keys[] = { "listen_kpop", "listen_pop3",
                                     "listen_pop3s" };
+
+/* Where something is served. */
+struct place {
+    const char *key;
+    char where[64];   /* as it was written */
+    char address[64]; /* without brackets */
+    unsigned char binary[16];
+    unsigned port;
+    bool four, six;   /* both for "*" */
+};
 
 /* Who listens at a port. */
 struct holder {
@@ -28,6 +41,24 @@ struct holder {
     bool is_trusted; /* root's, or the caller's own */
     char name[32];
 };
+
+/* ---- telling ---- */
+
+typedef void say_fn(struct doctor *doctor, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static bool
+is_metrics(const char *key)
+{
+    return strcmp(key, "metrics") == 0;
+}
+
+/* Mail is served without metrics. */
+static say_fn *
+say_of(const char *key)
+{
+    return is_metrics(key) ? doctor_warn : doctor_error;
+}
 
 /* ---- who has it ---- */
 
@@ -163,10 +194,10 @@ find_unit(long pid, char *out, size_t size)
 }
 
 static void
-tell_taken(struct doctor *doctor, const char *key, const char *where,
-           unsigned port)
+tell_taken(struct doctor *doctor, const struct place *place)
 {
-    struct holder holder = find_holder(port);
+    struct holder holder = find_holder(place->port);
+    say_fn *say = say_of(place->key);
     char unit[128];
 
     /* systemd holds sockets for kpopd; anybody can be called so. */
@@ -175,9 +206,9 @@ tell_taken(struct doctor *doctor, const char *key, const char *where,
             || strcmp(holder.name, "systemd") == 0))
         return;
     if (holder.pid == 0) {
-        doctor_mend(doctor, "ss -tlnp 'sport = :%u'", port);
-        doctor_error(doctor, "%s: %s is taken, by whom can't be seen from "
-                     "here", key, where);
+        doctor_mend(doctor, "ss -tlnp 'sport = :%u'", place->port);
+        say(doctor, "%s: %s is taken, by whom can't be seen from here",
+            place->key, place->where);
         return;
     }
     find_unit(holder.pid, unit, sizeof(unit));
@@ -185,8 +216,8 @@ tell_taken(struct doctor *doctor, const char *key, const char *where,
         doctor_mend(doctor, "systemctl disable --now %s", unit);
     else
         doctor_mend(doctor, "kill %ld", holder.pid);
-    doctor_error(doctor, "%s: %s is taken by %s, process %ld", key, where,
-                 holder.name, holder.pid);
+    say(doctor, "%s: %s is taken by %s, process %ld", place->key,
+        place->where, holder.name, holder.pid);
 }
 
 /* ---- is it free? ---- */
@@ -219,55 +250,185 @@ try_bind(int family, const char *address, unsigned port)
     return code;
 }
 
-/* A word ADDRESS:PORT, which was judged when it was read. */
-static void
-check_word(struct doctor *doctor, const char *key, char *word)
+/* "*:PORT", ADDRESS:PORT or [ADDRESS]:PORT; what is none, the rest tells. */
+static bool
+read_place(const char *key, const char *word, struct place *out)
 {
-    char where[64];
-    char *address = word;
-    char *colon = strrchr(word, ':');
-    unsigned port = (unsigned)strtoul(colon + 1, NULL, 10);
-    char quoted[DOCTOR_TEXT_MAX];
-    int code;
+    const char *colon = strrchr(word, ':');
+    int len;
 
-    snprintf(where, sizeof(where), "%.60s", word);
-    *colon = '\0';
-    if (address[0] == '[') {
-        address++;
-        colon[-1] = '\0';
-    }
-    if (port == 0)
+    if (colon == NULL)
+        return false;
+    memset(out, 0, sizeof(*out));
+    out->key = key;
+    snprintf(out->where, sizeof(out->where), "%.60s", word);
+    out->port = (unsigned)strtoul(colon + 1, NULL, 10);
+    if (word[0] == '[')
+        word++;
+    len = (int)(colon - word);
+    if (len > 0 && word[len - 1] == ']')
+        len--;
+    snprintf(out->address, sizeof(out->address), "%.*s", len, word);
+    out->four = inet_pton(AF_INET, out->address, out->binary) == 1;
+    out->six = !out->four
+               && inet_pton(AF_INET6, out->address, out->binary) == 1;
+    if (strcmp(out->address, "*") == 0)
+        out->four = out->six = true;
+    return (out->four || out->six) && out->port <= 65535;
+}
+
+static void
+check_place(struct doctor *doctor, const struct place *place)
+{
+    say_fn *say = say_of(place->key);
+    char quoted[DOCTOR_TEXT_MAX];
+    int code = 0;
+
+    if (place->port == 0)
         return; /* the kernel chooses */
-    code = try_bind(strchr(address, ':') != NULL ? AF_INET6 : AF_INET,
-                    address, port);
-    if (code == 0 && strcmp(address, "*") == 0)
-        code = try_bind(AF_INET6, address, port);
+    if (place->four)
+        code = try_bind(AF_INET, place->address, place->port);
+    if (code == 0 && place->six)
+        code = try_bind(AF_INET6, place->address, place->port);
     if (code == EADDRINUSE) {
-        tell_taken(doctor, key, where, port);
+        tell_taken(doctor, place);
+    } else if (code == EADDRNOTAVAIL && is_metrics(place->key)) {
+        doctor_edit(doctor, place->key);
+        say(doctor, "%s: this machine has no address %s", place->key,
+            place->address);
     } else if (code == EADDRNOTAVAIL) {
-        doctor_mend(doctor, "sed -i -E '/^%s *=/s/%s/*:%u/' %s", key,
-                    strchr(where, '[') != NULL ? "\\[[^]]*\\]:[0-9]+" : where,
-                    port, doctor_quote(doctor->cli->config, quoted));
-        doctor_error(doctor, "%s: this machine has no address %s (the "
-                     "command serves all it has)", key, address);
-    } else if (code == EACCES && geteuid() != 0 && port < 1024) {
+        doctor_mend(doctor, "sed -i -E '/^%s *=/s/%s/*:%u/' %s", place->key,
+                    place->where[0] == '[' ? "\\[[^]]*\\]:[0-9]+"
+                                           : place->where,
+                    place->port, doctor_quote(doctor->cli->config, quoted));
+        say(doctor, "%s: this machine has no address %s (the command serves "
+            "all it has)", place->key, place->address);
+    } else if (code == EACCES && geteuid() != 0 && place->port < 1024) {
         doctor_mend(doctor, "sudo kpopctl -c %s doctor",
                     doctor_quote(doctor->cli->config, quoted));
-        doctor_warn(doctor, "%s: whether %s is free only root can try", key,
-                    where);
+        doctor_warn(doctor, "%s: whether %s is free only root can try",
+                    place->key, place->where);
     }
+}
+
+/* ---- two of ours at one place ---- */
+
+static bool
+is_any(const struct place *place)
+{
+    static const unsigned char zeros[sizeof(place->binary)];
+
+    return memcmp(place->binary, zeros, sizeof(zeros)) == 0;
+}
+
+static bool
+meet(const struct place *a, const struct place *b)
+{
+    return a->port != 0 && a->port == b->port
+           && ((a->four && b->four) || (a->six && b->six))
+           && (is_any(a) || is_any(b)
+               || memcmp(a->binary, b->binary, sizeof(a->binary)) == 0);
+}
+
+static const char *
+say_line(const struct doctor *doctor, const char *key, char *out)
+{
+    unsigned long line = doctor_line(doctor, key);
+
+    if (line != 0)
+        snprintf(out, DOCTOR_NAME_MAX, "%s (line %lu)", key, line);
+    else
+        snprintf(out, DOCTOR_NAME_MAX, "%s (by default)", key);
+    return out;
+}
+
+/* True when the place, the last one, was told to be that of another, too. */
+static bool
+check_pairs(struct doctor *doctor, const struct place *places, size_t last)
+{
+    const struct place *place = &places[last];
+    char mine[DOCTOR_NAME_MAX];
+    char other[DOCTOR_NAME_MAX];
+
+    for (size_t i = 0; i < last; i++) {
+        if (!meet(&places[i], place))
+            continue;
+        doctor_edit(doctor, doctor_line(doctor, place->key) != 0
+                                ? place->key
+                                : places[i].key);
+        say_of(place->key)(doctor, "%s has %s and %s has %s: only one of them "
+                           "can be served",
+                           say_line(doctor, places[i].key, other),
+                           places[i].where,
+                           say_line(doctor, place->key, mine), place->where);
+        return true;
+    }
+    return false;
+}
+
+/* ---- the socket of the metrics ---- */
+
+static void
+check_socket(struct doctor *doctor, const char *path)
+{
+    char folder[DOCTOR_TEXT_MAX];
+    char quoted[DOCTOR_TEXT_MAX];
+    struct stat st;
+    int code;
+
+    if (lstat(path, &st) == 0) {
+        if (S_ISSOCK(st.st_mode))
+            return; /* kpopd's, or left behind by one */
+        doctor_edit(doctor, "metrics");
+        doctor_warn(doctor, "metrics: %s is there and no socket, so that "
+                    "kpopd makes none", path);
+        return;
+    }
+    code = errno;
+    doctor_folder(path, folder);
+    if (code == EACCES || (stat(folder, &st) == 0 && S_ISDIR(st.st_mode)))
+        return;
+    if (code == ENOENT)
+        doctor_mend(doctor, "install -d -m 755 %s",
+                    doctor_quote(folder, quoted));
+    else
+        doctor_edit(doctor, "metrics");
+    doctor_warn(doctor, "metrics: the folder %s: %s", folder,
+                strerror(code));
+}
+
+/* ---- the look ---- */
+
+static void
+check_words(struct doctor *doctor, const char *key, struct place *places,
+            size_t *count)
+{
+    char *words = cli_copy(doctor_value(doctor, key));
+    char *rest = words;
+    const char *word;
+
+    while ((word = strtok_r(rest, " \t", &rest)) != NULL
+           && *count < PLACES_MAX) {
+        if (!read_place(key, word, &places[*count]))
+            continue;
+        if (!check_pairs(doctor, places, *count))
+            check_place(doctor, &places[*count]);
+        (*count)++;
+    }
+    free(words);
 }
 
 void
 doctor_ports(struct doctor *doctor)
 {
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        char *words = cli_copy(doctor_value(doctor, keys[i]));
-        char *rest = words;
-        char *word;
+    const char *metrics = doctor_value(doctor, "metrics");
+    struct place places[PLACES_MAX];
+    size_t count = 0;
 
-        while ((word = strtok_r(rest, " \t", &rest)) != NULL)
-            check_word(doctor, keys[i], word);
-        free(words);
-    }
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        check_words(doctor, keys[i], places, &count);
+    if (strncmp(metrics, "unix:/", 6) == 0)
+        check_socket(doctor, metrics + 5);
+    else
+        check_words(doctor, "metrics", places, &count);
 }

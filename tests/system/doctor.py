@@ -982,6 +982,70 @@ def port_that_nobody_is_seen_to_hold_is_found():
         finds(kpopd, "ports", f"process {os.getpid()}")
 
 
+def listeners_at_one_place_are_found():
+    kpopd = sound()
+    for places in ({"listen_pop3s": "127.0.0.1:110"},
+                   {"listen_pop3s": "*:110"},
+                   {"listen_pop3s": "0.0.0.0:995 0.0.0.0:110"}):
+        kpopd.configure(**places)
+        first, last = line_of(kpopd, "listen_pop3"), line_of(kpopd,
+                                                             "listen_pop3s")
+        is_edited(kpopd, "listen_pop3s", "ports",
+                  f"listen_pop3 (line {first}) has 127.0.0.1:110 and "
+                  f"listen_pop3s (line {last}) has "
+                  + places["listen_pop3s"].split()[-1])
+    kpopd.configure(listen_pop3s=None, listen_pop3="*:1109", listen_kpop=None)
+    is_edited(kpopd, "listen_pop3", "ports", "listen_kpop (by default) has "
+              "*:1109 and listen_pop3 (line ")
+    # Neither of these meet: families, addresses, ports of the kernel's.
+    kpopd.configure(listen_kpop="127.0.0.1:110 127.0.0.2:110 127.0.0.1:0",
+                    listen_pop3="[::1]:110 127.0.0.1:0")
+    lacks(kpopd, "ports")
+
+
+def metrics_at_a_taken_place_are_found():
+    """Mail is served all the same."""
+    kpopd = sound(metrics="127.0.0.1:110")
+    is_edited(kpopd, "metrics", "ports", "listen_pop3 (line ",
+              "has 127.0.0.1:110 and metrics (line ", severity="warning")
+    kpopd.configure(metrics="127.0.0.1:9109")
+    with socket.create_server(("127.0.0.1", 9109)):
+        finds(kpopd, "ports", "metrics: 127.0.0.1:9109 is taken by ",
+              f"process {os.getpid()}", severity="warning")
+    is_silent(kpopd)
+    kpopd.configure(metrics="unix:relative")
+    lacks(kpopd, "ports")
+    with open(kpopd.path, encoding="ascii") as file:
+        kept = file.read()
+    finds(kpopd, "rest", "must begin with /",
+          mend=f" +{line_of(kpopd, 'metrics')} ")
+    with open(kpopd.path, encoding="ascii") as file:
+        tap.equal(file.read(), kept, "the configuration")
+
+
+def socket_of_the_metrics_without_a_place_is_found():
+    kpopd = sound()
+    place = os.path.join(kpopd.directory, "some where")
+    kpopd.configure(metrics=f"unix:{place}/metrics")
+    heals(kpopd, "ports", f"metrics: the folder {place}: No such file",
+          severity="warning")
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(place + "/metrics")
+    is_silent(kpopd)
+    kpopd.start()
+    kpopd.await_log(r"event=process\.listen .*service=metrics")
+    is_silent(kpopd)
+    kpopd.stop()
+    write(place + "/metrics", "A text.\n")
+    is_edited(kpopd, "metrics", "ports", f"{place}/metrics is there and no "
+              "socket", severity="warning")
+    with open(place + "/metrics", encoding="ascii") as file:
+        tap.equal(file.read(), "A text.\n")
+    kpopd.configure(metrics=f"unix:{place}/metrics/deeper")
+    is_edited(kpopd, "metrics", "ports", f"the folder {place}/metrics: Not a "
+              "directory", severity="warning")
+
+
 # ---- names ----
 
 
