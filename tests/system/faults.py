@@ -65,12 +65,13 @@ def after():
 @tap.helper
 def preload():
     library = os.path.join(net.BUILD, "tests/lib/preload_store.so")
-    if os.environ.get("KPOP_CHECKER") in ("asan", "tsan"):
+    checker = os.environ.get("KPOP_CHECKER")
+    if checker in ("asan", "tsan"):
         # The sanitizer insists on being the first library.
-        asan = subprocess.run(
-            [os.environ.get("CC", "gcc"), "-print-file-name=libasan.so"],
+        first = subprocess.run(
+            [os.environ.get("CC", "gcc"), f"-print-file-name=lib{checker}.so"],
             text=True, check=True, stdout=subprocess.PIPE).stdout.strip()
-        return f"{asan} {library}"
+        return f"{first} {library}"
     return library
 
 
