@@ -125,7 +125,7 @@ main(int argc, char **argv)
     struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t len = sizeof(address);
     kpop_plugin_entry_fn entry;
-    struct kpop_plugin *plugin;
+    static struct kpop_plugin *plugin; /* until the process ends */
     char error[512];
     int sock = socket(AF_INET, SOCK_STREAM, 0);
     void *module = argc == 3 ? dlopen(argv[1], RTLD_NOW) : NULL;
