@@ -130,6 +130,7 @@ run_one()
         >"$own/out" 2>"$own/err" &
     child=$!
     wait "$child" || code=$?
+    drop_ignorance
     find "$reports" -type f -size +0 >"$own/found"
     awk -v code="$code" -v reported="$(wc -l <"$own/found")" \
         -f tests/lib/tap.awk "$own/out" >"$own/now"
@@ -142,6 +143,16 @@ run_one()
     [ "$s" -eq 0 ] || grep -i '# skip' "$own/out" | sed 's/^/    /'
     [ "$f" -eq 0 ] || show_failure
     find "$reports" -type f -exec rm -f {} +
+}
+
+# valgrind warns of a call that it does not know (3.19: seccomp, openat2); that
+# fails as on an older kernel and is no finding.
+drop_ignorance()
+{
+    for report in "$reports"/valgrind.*; do
+        [ ! -s "$report" ] || sed -i \
+            '/-- WARNING: unhandled .* syscall: /,/bug_reports/d' "$report"
+    done
 }
 
 show_failure()
